@@ -1,0 +1,44 @@
+"""Time and identifiers.
+
+Wall time is for people and for the wire (RFC 3339, UTC, milliseconds); every timeout and every order uses the
+monotonic clock, because wall time may step.
+"""
+
+import os
+import time
+from datetime import UTC, datetime
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def now_ms() -> int:
+    """Wall time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def rfc3339(ms: int | None = None) -> str:
+    """`ms` (default: now) as RFC 3339 in UTC with milliseconds, as every time on the wire."""
+    value = now_ms() if ms is None else ms
+    seconds, millis = divmod(value, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+
+
+def monotonic() -> float:
+    """Seconds on the clock that timeouts are measured with."""
+    return time.monotonic()
+
+
+def ulid(ms: int | None = None) -> str:
+    """A new ULID: 48 bits of milliseconds and 80 random bits, 26 Crockford characters, sortable by time."""
+    value = ((now_ms() if ms is None else ms) << 80) | int.from_bytes(os.urandom(10), "big")
+    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def base36(value: int) -> str:
+    """`value` (not negative) in base 36, lower case: the form of a journal's epoch."""
+    digits = ""
+    while True:
+        value, rest = divmod(value, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+        if not value:
+            return digits

@@ -1,0 +1,1 @@
+"""`meshd.toml`: its types, its reading with all errors at once, its places."""

@@ -1,0 +1,76 @@
+"""The types of `meshd.toml`; docs/protocol.md section 6 is the reference.
+
+Cross-checks (duplicate names, unknown kinds, unreadable secrets) are in `load`; here is only what a type can say.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+from meshd_core.types import Name, RestartPolicy
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+DEFAULT_PORT = 9451
+
+
+class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a secret lies: an environment variable or a file (relative to the configuration file)."""
+
+    env: str | None = None
+    file: str | None = None
+
+
+class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Name | None = None
+    """Default: the host's short name, lower-cased."""
+    bind: list[str] = field(default_factory=lambda: ["0.0.0.0", "::"])  # noqa: S104 - authentication is always on
+    port: Port = DEFAULT_PORT
+    mesh_port: Port | None = None
+    required_plugins: list[str] = field(default_factory=list)
+
+
+class SlotSection(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Name
+    kind: Name
+    command: list[str] | None = None
+    args: list[str] = field(default_factory=list)
+    cwd: str = "~"
+    env: dict[str, str] = field(default_factory=dict)
+    autostart: bool = True
+    restart: RestartPolicy = "on-failure"
+    labels: dict[str, str] = field(default_factory=dict)
+    filters: list[str] = field(default_factory=list)
+    rows: Annotated[int, Meta(ge=2, le=500)] = 40
+    cols: Annotated[int, Meta(ge=10, le=1000)] = 120
+    options: dict[str, Any] = field(default_factory=dict)
+    """The kind's own options, decoded by the type that the kind declares."""
+
+
+class PeerSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[nodes]]` entry; read and checked now, used by the mesh."""
+
+    name: Name
+    url: str
+    token: SecretRef | None = None
+    insecure: bool = False
+
+
+class AuthSection(Struct, frozen=True, forbid_unknown_fields=True):
+    providers: list[str] = field(default_factory=lambda: ["token"])
+
+
+class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
+    allowed_hosts: list[str] = field(default_factory=list)
+    allowed_origins: list[str] = field(default_factory=list)
+    audit_text: bool = False
+    """Whether the audit log keeps the text of prompts, not only their size and SHA-256."""
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    node: NodeSection = field(default_factory=NodeSection)
+    slots: list[SlotSection] = field(default_factory=list)
+    nodes: list[PeerSection] = field(default_factory=list)
+    auth: AuthSection = field(default_factory=AuthSection)
+    http: HttpSection = field(default_factory=HttpSection)
+    sinks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -1,0 +1,37 @@
+"""Output filters: what a slot's text passes through on every surface, in the configured order."""
+
+from collections.abc import Sequence
+
+
+class FilterStream:
+    """One filter at work on one slot's lines. Deterministic: the same lines give the same result, however batched."""
+
+    def feed(self, line: str) -> Sequence[str]:
+        """Lines to emit for `line`: none (dropped or held back), one, or several."""
+        return (line,)
+
+    def pending(self) -> bool:
+        """Whether lines are held back: after a crash, core feeds them again."""
+        return False
+
+    def flush(self) -> Sequence[str]:
+        """What was held back, at the agent's exit."""
+        return ()
+
+
+class OutputFilter:
+    """Base class of output filters; `name` is what `filters = [...]` of a slot refers to.
+
+    If a filter raises, its output is withheld and says so, unless `fail_open`: redaction must never leak by failing.
+    """
+
+    name: str
+    fail_open: bool = False
+
+    def open(self, slot: str) -> FilterStream:
+        """A new stream for one slot's lines, at each start of the daemon and of the agent."""
+        return FilterStream()
+
+    def block(self, text: str) -> str:
+        """`text` (a screen, a title, a reply: may have several lines) as it may be shown."""
+        return text

@@ -1,0 +1,231 @@
+"""Agent kinds: how an agent CLI is launched, typed into and read.
+
+A kind is data (`KindProfile`: recipes, rules, patterns) plus only the code that is truly its own. Core owns the one
+machine that detects states, types prompts and turns a screen into lines; a kind never touches the terminal itself.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from meshd_core.types import ActivityState, DialogOption, Source, Stage
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+    """One marker: if `pattern` is found, the agent is in `state`.
+
+    `pattern` is a regular expression (MULTILINE) searched in the visible screen or in the window title. `override`
+    rules beat every signal: trust, login, key and theme screens, which agents' own signals do not know. `versions` is
+    a PEP 440 specifier set of the agent's versions that the marker was seen in; empty means all.
+    """
+
+    id: str
+    state: ActivityState
+    pattern: str
+    where: Literal["screen", "title"] = "screen"
+    override: bool = False
+    dialog: str | None = None
+    """Kind of dialog that the match opens (`approval`, `question`, `trust`); group 1, if any, is its question."""
+    options: tuple[DialogOption, ...] = ()
+    confidence: float = 0.8
+    last_rows: int = 0
+    """Look only at this many rows from the last non-empty one up; 0 looks at all."""
+    versions: str = ""
+
+
+class SubmitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a prompt is typed: text (as a bracketed paste or plain), a pause, Enter in a write of its own, proof."""
+
+    paste: Literal["bracketed", "plain"] = "bracketed"
+    settle_s: float = 0.3
+    """Longest pause between text and Enter. Ended early once the text is seen in the input box, if `input_box` is set."""
+    min_settle_s: float = 0.0
+    """Shortest pause between text and Enter, whatever the screen shows."""
+    enter: str = "\r"
+    confirm_s: float = 2.0
+    """How long a working signal may take after Enter before the one further Enter or failure."""
+    second_enter: bool = False
+    """Whether one more Enter is pressed if no signal came and our own text still stands in the input box."""
+    input_box: str | None = None
+    """Pattern (MULTILINE | DOTALL) over the screen whose last match's group 1 is the text in the input box."""
+    clear: str | None = None
+    """Keys that empty the input box; None: this kind can't, a person must."""
+
+
+class SanitizeRules(Struct, frozen=True, forbid_unknown_fields=True):
+    """What else than control characters must be made harmless in a prompt for this agent."""
+
+    leading_bang: bool = False
+    """A leading `!` runs a shell command: put two spaces before it."""
+    trailing_mention: str = ""
+    """Characters (as `@$`) whose word at the end opens a popup that eats Enter: append a space."""
+    newlines: Literal["keep", "space"] = "keep"
+    """`space` for a CLI that has no paste mode and would run each line."""
+
+
+class ExitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
+    """The polite way out, before SIGTERM and SIGKILL; each step has its own grace."""
+
+    keys: tuple[str, ...] = ()
+    """Writes, in order, 100 ms apart; empty: no polite way, SIGTERM at once."""
+    grace_s: float = 5.0
+    term_grace_s: float = 5.0
+
+
+class Keys(Struct, frozen=True, forbid_unknown_fields=True):
+    """Keys that answer and interrupt; None: this kind can't."""
+
+    accept: str | None = None
+    deny: str | None = None
+    interrupt: str | None = None
+
+
+class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a full-screen agent's rows become transcript lines; patterns are MULTILINE over the screen's text or a row.
+
+    Source of the vocabulary: the compact-text-tape algorithm, docs/architecture.md.
+    """
+
+    live: tuple[str, ...] = ()
+    """Over the screen: the region from the earliest of the last matches down is live (input box, dialogs, status)."""
+    drop: tuple[str, ...] = ()
+    """Over a row: never a line (banner, tips, spinner verbs)."""
+    strip: tuple[str, ...] = ()
+    """Over a row: text removed from it (gutters)."""
+    echo: tuple[str, ...] = ()
+    """Over a row: an echoed prompt, exempt from holding back the last row."""
+
+
+class KindProfile(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that core must know of an agent to drive it."""
+
+    name: str
+    title: str
+    """For people: 'Claude Code'."""
+    commands: tuple[str, ...]
+    """Binary and fixed arguments; `commands[0]` is looked up on PATH."""
+    install_hint: str
+    """One sentence that says how to get the CLI."""
+    output: Literal["lines", "screen"] = "screen"
+    """`lines`: prints and scrolls, the text filter is exact. `screen`: draws; the emulator is the truth."""
+    proves: Stage = "written"
+    """The highest stage that this kind can prove: `written`, `submitted` or `completed`."""
+    signals: bool = False
+    """Whether OSC 7501 status signals count as evidence."""
+    rules: tuple[Rule, ...] = ()
+    submit: SubmitRecipe = field(default_factory=SubmitRecipe)
+    sanitize: SanitizeRules = field(default_factory=SanitizeRules)
+    exit: ExitRecipe = field(default_factory=ExitRecipe)
+    keys: Keys = field(default_factory=Keys)
+    transcript: TranscriptRules = field(default_factory=TranscriptRules)
+    quiet_s: float = 2.0
+    """Without any idle evidence, silence of this length counts as ready for typing (the activity stays unknown)."""
+    stuck_after_s: float = 600.0
+    """Silence while busy after which the activity is `stuck`."""
+    api_complete: bool = False
+    """The session's own API reports idle reliably; it outranks the screen for the end of a turn."""
+
+
+class LaunchSpec(Struct, frozen=True):
+    """What a slot's configuration asks for; the input of `AgentKind.launch`."""
+
+    slot: str
+    node: str
+    command: tuple[str, ...]
+    """The slot's own command or the kind's default."""
+    args: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str]
+    """The environment that the agent will have, already scrubbed of the daemon's secrets."""
+    resume: bool = False
+    last_meta: Mapping[str, str] = field(default_factory=dict)
+    """`Launch.meta` of the slot's last run, for resuming; empty if there was none."""
+
+
+class Launch(Struct, frozen=True):
+    """How to start the agent."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Added to the agent's environment."""
+    meta: Mapping[str, str] = field(default_factory=dict)
+    """Facts that the kind needs again after an adoption (session id, port). Kept in the keeper's memory, never on disk."""
+
+
+class Observation(Struct, frozen=True):
+    """One report of an agent's state from one source. A later one from the same source replaces it."""
+
+    source: Source
+    rule: str
+    state: ActivityState
+    matched: str = ""
+    confidence: float = 0.9
+    dialog_kind: str | None = None
+    question: str | None = None
+    command: str | None = None
+    options: tuple[DialogOption, ...] = ()
+    until: str | None = None
+
+
+class Run(Struct, frozen=True):
+    """One run of an agent's process, as a session sees it."""
+
+    slot: str
+    pid: int
+    started_at_ms: int
+    cwd: str
+    env: Mapping[str, str]
+    """The environment at launch; empty after an adoption, where only `meta` is known."""
+    meta: Mapping[str, str]
+
+
+class Turn(Struct, frozen=True):
+    """One prompt that the agent took: what it was and when Enter was pressed (wall clock, ms)."""
+
+    prompt: str
+    entered_at_ms: int
+
+
+class AgentSession:
+    """The agent's own channels during one run: its HTTP API, its session log, its status file.
+
+    Core makes one for each run (after an adoption too), runs `watch` as a task of the slot and cancels it at the
+    agent's exit. An exception is logged, attributed to the plugin and restarts `watch` after a pause.
+    """
+
+    async def watch(self, report: Callable[[Observation], None]) -> None:
+        """Report observations until cancelled. The default has no channel of its own and returns."""
+
+    async def reply(self, turn: Turn) -> str | None:
+        """The agent's full answer to `turn`, or None where only the screen knows. Called once, when the turn ended."""
+        return None
+
+    def version(self) -> str | None:
+        """The agent's version, once known."""
+        return None
+
+
+class AgentKind:
+    """Base class of all kinds; an instance is stateless and shared by all slots of its kind."""
+
+    profile: KindProfile
+
+    def options_type(self) -> type[Struct] | None:
+        """The type of `[slots.options]` for this kind, decoded strictly; None: the kind has no options."""
+        return None
+
+    def profile_for(self, options: Any) -> KindProfile:
+        """The profile of one slot; `options` is an instance of `options_type()` or None."""
+        return self.profile
+
+    def launch(self, spec: LaunchSpec) -> Launch:
+        """How to start the agent for `spec`. The default runs the command with the slot's arguments."""
+        return Launch(argv=(*spec.command, *spec.args))
+
+    def session(self, run: Run) -> AgentSession:
+        """The agent's own channels for `run`."""
+        return AgentSession()
+
+
+ReplyReader = Callable[[Turn], Awaitable[str | None]]
