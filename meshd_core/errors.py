@@ -155,6 +155,7 @@ class ExitCode:
     USAGE = 2
     NOT_REACHED = 69  # EX_UNAVAILABLE: no daemon answers (clients)
     PORT_IN_USE = 71  # EX_OSERR: an address can't be bound
+    MISSING_BINARY = 72  # EX_OSFILE: the program of a slot that is to be started isn't there
     DISK_FULL = 73  # EX_CANTCREAT: the state directory can't be written
     KEEPER = 74  # EX_IOERR: the keeper can't be started or speaks another protocol
     ALREADY_RUNNING = 75  # EX_TEMPFAIL: another daemon holds this state

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}\Z"
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a slot, node, kind or plugin name")]
 
 Scope = Literal["read", "inject", "approve", "control", "admin"]
@@ -142,6 +142,8 @@ class SlotDetail(Slot, frozen=True, kw_only=True):
     counters: SlotCounters
     queued: list[str]
     """Ids of the receipts that wait or are being typed, in order."""
+    held: str | None = None
+    """Why nothing of the queue is typed, if something forbids it: a draft may stand in the agent's input box."""
 
 
 class SlotList(Struct, frozen=True):
@@ -198,7 +200,9 @@ class Line(Struct, frozen=True):
 
 
 class Gap(Struct, frozen=True):
-    lost_lines: int
+    """Output that can't be given any more; `lost_lines` is null where their number isn't known."""
+
+    lost_lines: int | None
     lost_bytes: int
 
 

@@ -26,7 +26,10 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     bind: list[str] = field(default_factory=lambda: ["0.0.0.0", "::"])  # noqa: S104 - authentication is always on
     port: Port = DEFAULT_PORT
     mesh_port: Port | None = None
-    required_plugins: list[str] = field(default_factory=list)
+    required_plugins: list[Name] = field(default_factory=list)
+    """Plugins without which the daemon does not start; what must not fail open (a guard of prompts) belongs here."""
+    plugin_order: list[Name] = field(default_factory=list)
+    """Plugins that are asked first, in this order; the others follow by name."""
 
 
 class SlotSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +42,7 @@ class SlotSection(Struct, frozen=True, forbid_unknown_fields=True):
     autostart: bool = True
     restart: RestartPolicy = "on-failure"
     labels: dict[str, str] = field(default_factory=dict)
-    filters: list[str] = field(default_factory=list)
+    filters: list[Name] = field(default_factory=list)
     rows: Annotated[int, Meta(ge=2, le=500)] = 40
     cols: Annotated[int, Meta(ge=10, le=1000)] = 120
     options: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +59,7 @@ class PeerSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AuthSection(Struct, frozen=True, forbid_unknown_fields=True):
-    providers: list[str] = field(default_factory=lambda: ["token"])
+    providers: list[Name] = field(default_factory=lambda: ["token"])
 
 
 class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,5 +75,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     nodes: list[PeerSection] = field(default_factory=list)
     auth: AuthSection = field(default_factory=AuthSection)
     http: HttpSection = field(default_factory=HttpSection)
-    sinks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sinks: dict[Name, dict[str, Any]] = field(default_factory=dict)
+    plugins: dict[Name, dict[str, Any]] = field(default_factory=dict)

@@ -37,7 +37,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
 class SubmitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
     """How a prompt is typed: text (as a bracketed paste or plain), a pause, Enter in a write of its own, proof."""
 
-    paste: Literal["bracketed", "plain"] = "bracketed"
+    paste: Literal["bracketed", "plain", "auto"] = "bracketed"
+    """`auto`: bracketed if the terminal has that mode on at the time, else plain with newlines as spaces."""
     settle_s: float = 0.3
     """Longest pause between text and Enter. Ended early once the text is seen in the input box, if `input_box` is set."""
     min_settle_s: float = 0.0

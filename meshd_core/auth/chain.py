@@ -1,0 +1,42 @@
+"""The providers in their configured order: the first that recognises a credential decides, every failure denies."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from meshd_core.contracts.auth import AuthProvider, Caller, Denied, Principal
+
+ASK_TIMEOUT_S = 5.0
+"""How long one provider may take; then the caller is denied."""
+
+log = logging.getLogger(__name__)
+
+
+class AuthChain:
+    """`failures` counts exceptions and timeouts of each provider, for `/metrics` and the log."""
+
+    def __init__(self, providers: Sequence[AuthProvider]) -> None:
+        self._providers = tuple(providers)
+        self.failures: dict[str, int] = {}
+
+    def check(self, listeners_are_local: bool) -> None:
+        """Ask each provider whether it may be used so. Raises ValueError with the first reason against it."""
+        for provider in self._providers:
+            provider.check(listeners_are_local)
+
+    async def identify(self, caller: Caller) -> Principal | None:
+        """Who calls, or None: no provider recognises the credential, one refused it, or one failed."""
+        for provider in self._providers:
+            try:
+                async with asyncio.timeout(ASK_TIMEOUT_S):
+                    principal = await provider.authenticate(caller)
+            except Denied as denied:
+                log.info("credential refused", extra={"provider": provider.name, "reason": str(denied)})
+                return None
+            except Exception:  # a plugin is called: whatever it raises, the answer is no
+                self.failures[provider.name] = self.failures.get(provider.name, 0) + 1
+                log.exception("auth provider failed", extra={"provider": provider.name})
+                return None
+            if principal is not None:
+                return principal
+        return None

@@ -1,0 +1,1 @@
+"""The `meshd` command: thin over the typed client; only `serve` and `demo` load the daemon."""

@@ -1,0 +1,71 @@
+"""Judging a configuration before a daemon does."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from meshd_core.cli.failures import note
+from meshd_core.cli.render import clean, show_json
+from meshd_core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from meshd_core.config.problems import ConfigProblem
+
+
+@click.group()
+def config() -> None:
+    """Look at configurations."""
+
+
+@config.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--config", "named", type=click.Path(path_type=Path), metavar="FILE", help="The same as FILE [env: MESHD_CONFIG]."
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
+def check(file: Path | None, named: Path | None, as_json: bool) -> None:
+    """Check a configuration against what is installed: all errors at once, each with its place.
+
+    Exits 78 if `meshd serve` would refuse it.
+
+    \b
+    meshd config check
+    meshd config check ./meshd.toml --json
+    """
+    from meshd_core.cli.local import local_view
+    from meshd_core.config.check import check_against
+    from meshd_core.config.problems import ConfigErrors
+    from meshd_core.plugins.failures import PluginRequiredError
+
+    if file is not None and named is not None:
+        raise click.UsageError("FILE and --config exclude each other.")
+    place = "the configuration"
+    try:
+        view = local_view(file or named)
+        place = str(view.places.config_file)
+        checked = check_against(view.loaded, view.host)
+        view.host.require(checked.config.node.required_plugins, checked.config.auth.providers)
+    except ConfigErrors as error:
+        _tell(place, as_json, error.problems, ())
+        raise click.exceptions.Exit(ExitCode.CONFIG) from error
+    except PluginRequiredError as error:
+        if as_json:
+            show_json({"ok": False, "problems": [{"place": place, "reason": str(error), "hint": None}]})
+        else:
+            note(f"meshd: {error}")
+        raise click.exceptions.Exit(ExitCode.PLUGIN) from error
+    _tell(place, as_json, (), checked.warnings)
+
+
+def _tell(place: str, as_json: bool, problems: "Sequence[ConfigProblem]", warnings: "Sequence[ConfigProblem]") -> None:
+    if as_json:
+        show_json({"ok": not problems, "problems": list(problems), "warnings": list(warnings)})
+        return
+    for problem in problems:
+        note(str(problem))
+    for warning in warnings:
+        note(f"warning: {warning}")
+    click.echo(clean(f"{place}: " + (f"{len(problems)} wrong" if problems else "ok")))

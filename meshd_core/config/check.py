@@ -1,0 +1,170 @@
+"""Phase two: the configuration against what is installed, and what the daemon needs from it, resolved."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from meshd_core.config.decode import decode
+from meshd_core.config.lines import KeyPath
+from meshd_core.config.load import LoadedConfig
+from meshd_core.config.model import Config, SlotSection
+from meshd_core.config.places import default_node_name
+from meshd_core.config.problems import ConfigErrors, ConfigProblem, did_you_mean, in_file_order, nearest
+from meshd_core.config.rules import expand_cwd, secret_names
+from meshd_core.types import PluginInfo
+
+OURS = {"claude": "meshd-claude", "generic": "meshd-generic", "opencode": "meshd-opencode"}
+"""Kinds of our own distributions: only these are named to install, a guessed name could be anybody's."""
+
+
+class Inventory(Struct, frozen=True):
+    """What the plugins bring, as far as a configuration can refer to it."""
+
+    kinds: Mapping[str, type[Struct] | None]
+    """Agent kinds with the types of their options."""
+    filters: frozenset[str]
+    auth_providers: frozenset[str]
+    sinks: frozenset[str]
+    plugins: tuple[PluginInfo, ...]
+    broken: Mapping[str, str]
+    """Plugins that failed, in whole or in one of the hooks that bring something, with the reason."""
+    broken_kinds: Mapping[str, str]
+    """Kinds that are there but can't be used, with the reason."""
+    problems: tuple[ConfigProblem, ...] = ()
+    """Errors in the plugins' own tables."""
+
+
+class Host(Protocol):
+    """The part of the plugin host that is needed here."""
+
+    def inventory(self) -> Inventory: ...
+
+
+class CheckedSlot(Struct, frozen=True):
+    """One slot, its options decoded."""
+
+    section: SlotSection
+    cwd: str
+    """Absolute."""
+    options: Any
+    """An instance of the kind's options type, or None if it has none."""
+    unavailable: str | None = None
+    """Why this slot can't start: a plugin that may bring its kind failed. The daemon runs all the same."""
+
+
+class CheckedConfig(Struct, frozen=True):
+    """A configuration without problems."""
+
+    config: Config
+    loaded: LoadedConfig
+    node: str
+    slots: tuple[CheckedSlot, ...]
+    secret_names: frozenset[str]
+    """Environment variables that hold secrets of the configuration: agents must not inherit them."""
+    warnings: tuple[ConfigProblem, ...]
+
+
+def check_against(loaded: LoadedConfig, host: Host) -> CheckedConfig:
+    """Judge `loaded` by what `host` has. Raises ConfigErrors with the problems of both phases.
+
+    A kind, or a sink, that a failed plugin may have brought is no error: its slot is unavailable, its sink degraded.
+    A filter or an auth provider that isn't there is one, whatever the cause: neither may fail open.
+    """
+    inventory = host.inventory()
+    check = _Check(loaded, inventory)
+    problems = [*loaded.problems, *check.references(), *inventory.problems]
+    slots = []
+    for index, section in enumerate(loaded.config.slots):
+        kind = check.kind(section, ("slots", index))
+        problems += kind.problems
+        if not problems:
+            cwd = expand_cwd(section.cwd, loaded.base)
+            assert cwd is not None  # a rule of phase one
+            slots.append(CheckedSlot(section, cwd, kind.options, kind.unavailable))
+    if problems:
+        raise ConfigErrors(in_file_order(dict.fromkeys(problems)))
+    node = loaded.config.node.name or default_node_name()
+    names = secret_names(loaded.config)
+    return CheckedConfig(loaded.config, loaded, node, tuple(slots), names, (*loaded.warnings, *check.warnings))
+
+
+class _Kind(Struct, frozen=True):
+    options: Any = None
+    unavailable: str | None = None
+    problems: list[ConfigProblem] = []
+
+
+class _Check:
+    def __init__(self, loaded: LoadedConfig, inventory: Inventory) -> None:
+        self.config, self.document = loaded.config, loaded.document
+        self.inventory = inventory
+        self.warnings: list[ConfigProblem] = []
+        self.states = {plugin.name: plugin for plugin in reversed(inventory.plugins)}
+
+    def references(self) -> Iterator[ConfigProblem]:
+        """Names of filters, auth providers, sinks and plugins that nobody brings."""
+        have = self.inventory
+        for index, slot in enumerate(self.config.slots):
+            for at, name in enumerate(slot.filters):
+                if name not in have.filters:
+                    yield self._missing(("slots", index, "filters", at), "filter", name, have.filters)
+        for at, name in enumerate(self.config.auth.providers):
+            if name not in have.auth_providers:
+                yield self._missing(("auth", "providers", at), "auth provider", name, have.auth_providers)
+        yield from self._sinks()
+        for name in self.config.plugins:
+            if name not in self.states:
+                yield self._missing(("plugins", name), "plugin", name, self.states)
+        for at, name in enumerate(self.config.node.plugin_order):
+            if name not in self.states:
+                yield self._missing(("node", "plugin_order", at), "plugin", name, self.states)
+
+    def _sinks(self) -> Iterator[ConfigProblem]:
+        for instance, sink in self.config.sinks.items():
+            plugin = sink.get("plugin")
+            if not isinstance(plugin, str) or plugin in self.inventory.sinks:
+                continue
+            problem = self._missing(("sinks", instance, "plugin"), "sink", plugin, self.inventory.sinks)
+            if self.inventory.broken:
+                self.warnings.append(problem)
+            else:
+                yield problem
+
+    def kind(self, slot: SlotSection, path: KeyPath) -> _Kind:
+        """A slot's kind and its options, or what is wrong with them."""
+        have = self.inventory
+        if not slot.kind:
+            return _Kind()
+        if slot.kind in have.broken_kinds:
+            return _Kind(unavailable=have.broken_kinds[slot.kind])
+        if slot.kind not in have.kinds:
+            missing = self._missing((*path, "kind"), "kind", slot.kind, have.kinds)
+            if have.broken and (slot.kind in have.broken or not nearest(slot.kind, have.kinds)):
+                return _Kind(unavailable=f"{missing.reason} ({missing.hint})")
+            return _Kind(problems=[missing])
+        kind = have.kinds[slot.kind]
+        if kind is None:
+            if slot.options:
+                reason = f"kind {slot.kind!r} has no options"
+                return _Kind(problems=[self.document.problem((*path, "options"), reason)])
+            return _Kind()
+        options, problems = decode(kind, slot.options, self.document, (*path, "options"))
+        return _Kind(options=options, problems=problems)
+
+    def _missing(self, path: KeyPath, what: str, name: str, known: Any) -> ConfigProblem:
+        return self.document.problem(path, f'{what} "{name}" is not installed', self._way_out(what, name, known))
+
+    def _way_out(self, what: str, name: str, known: Any) -> str:
+        plugin = self.states.get(name)
+        if plugin and plugin.status != "active" and what != "plugin":
+            causes = {
+                "disabled": f"[plugins.{name}] says enabled = false",
+                "not_allowed": "MESHD_PLUGINS does not name it",
+            }
+            return f"plugin {name!r}: {causes.get(plugin.status, plugin.error or plugin.status)}"
+        if what == "kind" and name in OURS:
+            return f"pip install {OURS[name]}"
+        broken = "; ".join(f"plugin {broken!r} failed: {reason}" for broken, reason in self.inventory.broken.items())
+        listed = "installed: " + (", ".join(sorted(known)) or "none")
+        return did_you_mean(name, known, otherwise=broken or listed) or listed

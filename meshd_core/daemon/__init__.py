@@ -1,0 +1,1 @@
+"""The daemon: wires every layer, owns the tasks, the signals and the HTTP server."""

@@ -1,0 +1,221 @@
+"""The daemon's life: build the parts, adopt what lives, serve, drain.
+
+Order at start: places and lock, configuration and plugins, addresses, keeper, slots, adoption, then the listeners
+answer. What can fail for a reason that a person must mend fails before the first agent is touched.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from meshd_core import __version__
+from meshd_core.auth.chain import AuthChain
+from meshd_core.auth.providers import BuiltinAuth
+from meshd_core.auth.tokens import TokenStore
+from meshd_core.config.check import CheckedConfig, check_against
+from meshd_core.config.load import read_config
+from meshd_core.config.places import Places, default_node_name
+from meshd_core.contracts.sinks import DaemonInfo
+from meshd_core.daemon.assembly import assemble
+from meshd_core.daemon.keeper_link import KeeperLink
+from meshd_core.daemon.node import LocalNode
+from meshd_core.daemon.serving import open_listeners, serving
+from meshd_core.errors import ExitCode, MeshdError, StartFailed, StartupError
+from meshd_core.plugins.host import PluginHost
+from meshd_core.pty.errors import KeeperError
+from meshd_core.pty.messages import ChildInfo
+from meshd_core.registry import Registry
+from meshd_core.slots.receipts import ReceiptStore
+from meshd_core.slots.slot import Slot
+
+log = logging.getLogger(__name__)
+
+Agents = Literal["stop", "keep"]
+Ready = Callable[[tuple[str, ...], Path, Path], None]
+
+STOP_GRACE_S = 2.5
+"""For each step of ending an agent when the daemon ends: the whole end stays under 10 s."""
+_FORGET_EVERY_S = 3600.0
+
+
+class Daemon:
+    """One node. `prepare` judges everything that needs no event loop; `run` lives until told to end."""
+
+    def __init__(
+        self, places: Places, config: CheckedConfig, host: PluginHost, tokens: TokenStore, stop_agents_on_signal: bool
+    ) -> None:
+        self._places, self._config, self._host, self._tokens = places, config, host, tokens
+        self._stop_agents_on_signal = stop_agents_on_signal
+        self._registry: Registry[Slot] = Registry(config.node)
+        self._ending: asyncio.Future[Agents] | None = None
+        self._strangers: list[ChildInfo] = []
+        self._adopted: set[str] = set()
+        self._keeper = KeeperLink(places.runtime_dir / "keeper.sock", self._child_exited, self._held)
+
+    @classmethod
+    def prepare(cls, places: Places, *, stop_agents_on_signal: bool) -> "Daemon":
+        """Read and check configuration and plugins. Raises ConfigErrors, PluginRequiredError, StartupError."""
+        loaded = read_config(places.config_file, explicit=places.config_given)
+        node = loaded.config.node.name or default_node_name()
+        tokens = TokenStore(places.state_dir)
+        host = PluginHost.build(
+            loaded, builtins=[("builtin-auth", BuiltinAuth(tokens))], node=node, state_dir=places.state_dir
+        )
+        host.require(loaded.config.node.required_plugins, loaded.config.auth.providers)
+        config = check_against(loaded, host)
+        for warning in config.warnings:
+            log.warning(str(warning))
+        return cls(places, config, host, tokens, stop_agents_on_signal)
+
+    async def run(self, ready: Ready) -> None:
+        """Serve until a signal or `POST /shutdown`. Raises StartupError if something can't be had."""
+        loop = asyncio.get_running_loop()
+        self._ending = loop.create_future()
+        store = ReceiptStore(self._places.state_dir / "receipts.db")
+        node = LocalNode(self._registry, store, self._host, self._end)
+        agents: Agents = "keep"
+        chain = AuthChain([self._host.auth_providers[name] for name in self._config.config.auth.providers])
+        try:
+            async with AsyncExitStack() as stack:
+                listeners = open_listeners(self._config, self._places, chain)
+                stack.callback(listeners.close)
+                await self._open_slots(stack, store)
+                await stack.enter_async_context(_owned(self._forget_old(store), "forget"))
+                for signum in (signal.SIGINT, signal.SIGTERM):
+                    loop.add_signal_handler(signum, self._signalled)
+                token_file = self._tokens.ensure_admin()
+                await self._autostart()
+                async with serving(node, listeners, chain, self._tokens, self._config, self._places):
+                    self._host.daemon_ready(
+                        DaemonInfo(node=node.name, boot_id=node.boot_id, version=__version__, urls=listeners.urls)
+                    )
+                    ready(listeners.urls, token_file, self._places.runtime_dir / "meshd.sock")
+                    agents = await self._ending
+                    await self._drain(node, agents)
+        finally:
+            store.close()
+            await self._keeper.close(end_keeper=agents == "stop")
+
+    async def _open_slots(self, stack: AsyncExitStack, store: ReceiptStore) -> None:
+        """Keeper, slots, adoption."""
+        await self._keeper.open()
+        await stack.enter_async_context(_owned(self._keeper.watch(), "keeper"))
+        children = await self._keeper.client.children()
+        for slot in assemble(self._config, self._host, self._keeper, store, self._places):
+            stack.callback(slot.close)
+            self._registry.add(slot.name, slot)
+        self._check_binaries(children)
+        for slot in self._registry:
+            await stack.enter_async_context(slot.running())
+        await self._adopt(children)
+
+    # -- start --
+
+    def _check_binaries(self, children: list[ChildInfo]) -> None:
+        """Refuse to start over a missing program, unless agents are waiting to be adopted: those come first."""
+        if children:
+            return
+        for slot in self._registry:
+            if slot.section.autostart:
+                try:
+                    slot.launcher.binary()
+                except StartFailed as error:
+                    raise StartupError(f"{error.message}; {error.hint}", ExitCode.MISSING_BINARY) from error
+
+    async def _adopt(self, children: list[ChildInfo]) -> None:
+        """Take over every run that the keeper has; a slot without one has nothing left that could be typed to."""
+        for child in children:
+            slot = self._registry.find(child.slot)
+            if slot is None or slot.child is not None:
+                log.warning("the keeper has a run of no slot", extra={"slot": child.slot, "pid": child.pid})
+                self._strangers.append(child)
+                continue
+            self._adopted.add(child.slot)
+            try:
+                await slot.adopt(child)
+            except (KeeperError, OSError) as error:
+                log.error("run not adopted", extra={"slot": child.slot, "pid": child.pid, "reason": str(error)})
+        for slot in self._registry:
+            if slot.name not in self._adopted:
+                slot.not_adopted()
+
+    async def _autostart(self) -> None:
+        """Start what the configuration wants running; one that can't start says so in its slot."""
+        for slot in self._registry:
+            if slot.section.autostart and slot.name not in self._adopted:
+                try:
+                    await slot.start()
+                except MeshdError as error:
+                    log.error("slot not started", extra={"slot": slot.name, "reason": str(error)})
+
+    async def _forget_old(self, store: ReceiptStore) -> None:
+        while True:
+            try:
+                store.forget_old()
+            except MeshdError as error:
+                log.warning("old receipts stay", extra={"reason": str(error)})
+            await asyncio.sleep(_FORGET_EVERY_S)
+
+    # -- while it lives --
+
+    def _child_exited(self, info: ChildInfo) -> None:
+        slot = self._registry.find(info.slot)
+        if slot is not None:
+            slot.child_exited(info)
+
+    def _held(self) -> Iterable[tuple[ChildInfo, int | None]]:
+        return [(child, slot.master_fd) for slot in self._registry if (child := slot.child) is not None]
+
+    # -- end --
+
+    def _signalled(self) -> None:
+        self._end("stop" if self._stop_agents_on_signal else "keep")
+
+    def _end(self, agents: Agents) -> None:
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(agents)
+
+    async def _drain(self, node: LocalNode, agents: Agents) -> None:
+        """Stop taking work, end the agents if asked, say `bye` to every stream."""
+        node.draining = True
+        running = [slot for slot in self._registry if slot.child is not None]
+        if agents == "stop":
+            await asyncio.gather(*(self._stop(slot) for slot in running))
+            for child in self._strangers:
+                await self._kill_stranger(child)
+        elif running:
+            names = ", ".join(slot.name for slot in running)
+            print(
+                f"meshd ends; its agents still run: {names}\n'meshd serve' takes them up again, 'meshd down' ends them",
+                file=sys.stderr,
+            )
+        for slot in self._registry:
+            slot.feed.close()
+
+    async def _stop(self, slot: Slot) -> None:
+        try:
+            await slot.stop(STOP_GRACE_S)
+        except (MeshdError, KeeperError) as error:
+            log.warning("slot not stopped", extra={"slot": slot.name, "reason": str(error)})
+
+    async def _kill_stranger(self, child: ChildInfo) -> None:
+        try:
+            await self._keeper.client.sweep(child.run, signal.SIGKILL)
+        except KeeperError as error:
+            log.warning("run not ended", extra={"slot": child.slot, "reason": str(error)})
+
+
+@asynccontextmanager
+async def _owned(coroutine: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """A task of the daemon: cancelled at the end; if it fails, the daemon fails with it."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(coroutine, name=name)
+        try:
+            yield
+        finally:
+            task.cancel()

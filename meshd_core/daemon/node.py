@@ -1,0 +1,153 @@
+"""This node as the HTTP layer sees it: the registry's slots, their prompts, what is installed."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from meshd_core import __version__
+from meshd_core.clock import rfc3339, ulid
+from meshd_core.contracts.auth import Principal
+from meshd_core.contracts.context import InjectCheck
+from meshd_core.contracts.sinks import Route
+from meshd_core.daemon.processes import slot_of_process
+from meshd_core.errors import Draining, Forbidden, InjectNotFound
+from meshd_core.plugins.host import PluginHost
+from meshd_core.registry import Registry
+from meshd_core.slots.feed import Feed
+from meshd_core.slots.receipts import ReceiptStore
+from meshd_core.slots.slot import Slot
+from meshd_core.types import (
+    Health,
+    HealthStatus,
+    InjectRequest,
+    Node,
+    PluginList,
+    Receipt,
+    RestartRequest,
+    Screen,
+    SlotCounts,
+    SlotDetail,
+    StartRequest,
+    StopRequest,
+)
+from meshd_core.types import Slot as SlotView
+
+PROTOCOL_VERSION = "1.0"
+FEATURES = ["inject", "stream", "screen", "idempotency"]
+
+Agents = Literal["stop", "keep"]
+
+
+class LocalNode:
+    """Implements the HTTP layer's `NodeService` over the slots of this node."""
+
+    def __init__(
+        self, registry: Registry[Slot], store: ReceiptStore, host: PluginHost, on_shutdown: Callable[[Agents], None]
+    ) -> None:
+        self.name = registry.node
+        self.boot_id = ulid()
+        self._started_at = rfc3339()
+        self._registry, self._store, self._host = registry, store, host
+        self._on_shutdown = on_shutdown
+        self.draining = False
+
+    # -- the node --
+
+    def health(self) -> Health:
+        status: HealthStatus = "ok"
+        if self.draining:
+            status = "draining"
+        elif any(info.status == "failed" for info in self._host.infos()):
+            status = "degraded"
+        return Health(status=status)
+
+    def node(self) -> Node:
+        views = self.slots()
+        by_status: dict[str, int] = {}
+        by_activity: dict[str, int] = {}
+        for view in views:
+            by_status[view.status] = by_status.get(view.status, 0) + 1
+            by_activity[view.activity.state] = by_activity.get(view.activity.state, 0) + 1
+        return Node(
+            name=self.name, boot_id=self.boot_id, version=__version__, protocol=PROTOCOL_VERSION, features=FEATURES,
+            now=rfc3339(), started_at=self._started_at, pid=os.getpid(),
+            slots=SlotCounts(total=len(views), by_status=by_status, by_activity=by_activity),
+            load=[round(value, 2) for value in os.getloadavg()],
+        )  # fmt: skip
+
+    def plugins(self) -> PluginList:
+        return PluginList(plugins=self._host.infos())
+
+    def routes(self) -> Sequence[tuple[str, Route]]:
+        return self._host.routes
+
+    def shutdown(self, agents: Agents) -> None:
+        self._on_shutdown(agents)
+
+    def slot_of_process(self, pid: int) -> str | None:
+        children = [child for slot in self._registry if (child := slot.child) is not None]
+        return slot_of_process(
+            pid, {child.run: child.slot for child in children}, {child.pid: child.slot for child in children}
+        )
+
+    # -- slots --
+
+    def slots(self) -> list[SlotView]:
+        return [slot.view() for slot in self._registry]
+
+    def slot(self, name: str) -> SlotDetail:
+        return self._registry.get(name).detail()
+
+    async def wait_for(self, name: str, states: frozenset[str], wait_s: float) -> SlotDetail:
+        slot = self._registry.get(name)
+        await slot.wait_for(states, wait_s)
+        return slot.detail()
+
+    def screen(self, name: str) -> Screen:
+        return self._registry.get(name).screen()
+
+    def feed(self, name: str) -> Feed:
+        return self._registry.get(name).feed
+
+    async def start(self, name: str, request: StartRequest) -> SlotView:
+        slot = self._slot_for_change(name)
+        await slot.start(request.resume)
+        return slot.view()
+
+    async def stop(self, name: str, request: StopRequest) -> SlotView:
+        slot = self._slot_for_change(name)
+        await slot.stop(request.grace_s)
+        return slot.view()
+
+    async def restart(self, name: str, request: RestartRequest) -> SlotView:
+        slot = self._slot_for_change(name)
+        await slot.restart(request.resume, request.grace_s)
+        return slot.view()
+
+    def _slot_for_change(self, name: str) -> Slot:
+        if self.draining:
+            raise Draining("this daemon is ending", hint="try again once it is back")
+        return self._registry.get(name)
+
+    # -- prompts --
+
+    async def inject(self, name: str, request: InjectRequest, by: Principal, key: str | None) -> Receipt:
+        slot = self._slot_for_change(name)
+        facts = {"name": slot.name, "kind": slot.section.kind, "labels": slot.section.labels}
+        check = InjectCheck(text=request.text, submit=request.submit, when=request.when)
+        if (denial := self._host.check_inject(facts, by, check)) is not None:
+            raise Forbidden(f"a plugin refuses this prompt: {denial.reason}")
+        return await slot.inject(request, by.id or by.subject, key)
+
+    def receipt(self, id: str) -> Receipt:
+        for slot in self._registry:
+            if (receipt := slot.queue.live(id)) is not None:
+                return receipt
+        entry = self._store.get(id)
+        if entry is None:
+            raise InjectNotFound(f"there is no receipt {id!r}", hint="receipts are kept for 24 hours")
+        return entry.view()
+
+    async def cancel(self, id: str) -> Receipt:
+        receipt = self.receipt(id)
+        return self._registry.get(receipt.slot).queue.cancel(id)

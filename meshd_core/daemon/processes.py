@@ -1,0 +1,33 @@
+"""Which slot a process belongs to: the Unix socket makes its caller admin, but never an agent."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+_DEEPEST = 64
+
+
+def slot_of_process(pid: int, runs: Mapping[str, str], pids: Mapping[int, str]) -> str | None:
+    """The slot that `pid` descends from, or None.
+
+    `runs` maps the runs' marks (MESHD_RUN in the environment, set by the keeper) to slots, `pids` the agents' process
+    ids: a process may have cleaned its environment, or have lost its parents, but hardly both. Hygiene, not isolation:
+    a process with the daemon's user id can undo both. Where there is no /proc this always says None.
+    """
+    for _ in range(_DEEPEST):
+        if pid <= 1:
+            return None
+        if pid in pids:
+            return pids[pid]
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            # The command's name is in parentheses and may hold anything: fields count after the last one.
+            parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return None
+        for variable in environment.split(b"\0"):
+            if variable.startswith(b"MESHD_RUN="):
+                slot = runs.get(variable[10:].decode(errors="replace"))
+                if slot is not None:
+                    return slot
+        pid = parent
+    return None

@@ -1,0 +1,115 @@
+"""The ASGI application: every request goes through the gate, then to its route; every error leaves in our form."""
+
+import asyncio
+import logging
+
+from msgspec import Struct
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from meshd_core import __version__
+from meshd_core.auth.chain import AuthChain
+from meshd_core.auth.tokens import TokenStore
+from meshd_core.errors import Internal, MeshdError, MethodNotAllowed, NotFound, TooManyFailures, Unauthorized
+from meshd_core.http.audit import AuditLog
+from meshd_core.http.endpoint import Endpoint
+from meshd_core.http.exchange import ClientGone, Exchange
+from meshd_core.http.fanout import Hub
+from meshd_core.http.gate import Gate, GateRules
+from meshd_core.http.node_api import NodeApi, plugin_routes
+from meshd_core.http.openapi import document
+from meshd_core.http.protocol import RequestIds
+from meshd_core.http.routes import RouteSpec
+from meshd_core.http.service import NodeService
+from meshd_core.http.slots_api import SlotsApi
+from meshd_core.http.table import core_routes
+
+PROTOCOL = "1.0"
+
+log = logging.getLogger(__name__)
+
+
+class AppParts(Struct, frozen=True):
+    """What an app is made of. `tokens` None: the node does not use tokens; `audit` None: no audit log."""
+
+    service: NodeService
+    chain: AuthChain
+    rules: GateRules
+    tokens: TokenStore | None = None
+    audit: AuditLog | None = None
+
+
+class HttpApp:
+    """One app for all listeners; the listener shows in the request's connection."""
+
+    def __init__(self, parts: AppParts) -> None:
+        self.closing = asyncio.Event()
+        self.hub = Hub()
+        self.request_ids = RequestIds()
+        self._audit = parts.audit
+        self._gate = Gate(parts.service, parts.chain, parts.rules)
+        node = NodeApi(parts.service, parts.tokens)
+        slots = SlotsApi(parts.service, self.hub, self.closing)
+        self.routes: list[RouteSpec] = [*core_routes(slots, node), *plugin_routes(parts.service)]
+        """The one table: what is served, with which scope."""
+        node.document = document(self.routes, __version__, PROTOCOL)
+        self._router = Router(_by_path(self.routes, parts.audit), redirect_slashes=False, default=_not_found)
+
+    def close(self) -> None:
+        """Streams say `bye`, long waits end; the listeners are the server's business."""
+        self.closing.set()
+        self.hub.close()
+
+    def release(self) -> None:
+        """Close files, once no request is left."""
+        if self._audit is not None:
+            self._audit.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send, self.request_ids.next())
+        try:
+            exchange.read_headers()
+            await self._gate.admit(exchange)
+            if self._gate.is_preflight(exchange):
+                await exchange.answer(204, b"", headers=_PREFLIGHT)
+                return
+            scope["exchange"] = exchange
+            await self._router(scope, receive, send)
+        except MeshdError as error:
+            await self._fail(exchange, error)
+        except ClientGone:
+            return
+        except Exception:  # the last resort of a server: the caller gets a code, the log the trace
+            log.exception("request failed", extra={"request_id": exchange.request_id.decode(), "path": scope["path"]})
+            await self._fail(exchange, Internal("something went wrong inside meshd", hint="the log has the request id"))
+
+    async def _fail(self, exchange: Exchange, error: MeshdError) -> None:
+        headers: list[tuple[bytes, bytes]] = []
+        if isinstance(error, Unauthorized):
+            headers.append((b"www-authenticate", b'Bearer realm="meshd"'))
+        elif isinstance(error, MethodNotAllowed):  # RFC 9110 section 15.5.6 demands the header
+            headers.append((b"allow", str(error.details.get("allow", "")).encode()))
+        elif isinstance(error, TooManyFailures):
+            headers.append((b"retry-after", str(error.details.get("retry_after_s", 60)).encode()))
+        try:
+            await exchange.fail(error, headers)
+        except ClientGone:
+            return
+
+
+_PREFLIGHT = (
+    (b"access-control-allow-methods", b"GET, POST, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, last-event-id"),
+    (b"access-control-max-age", b"600"),
+)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    raise NotFound("there is no such route", hint="GET /openapi.json lists them")
+
+
+def _by_path(specs: list[RouteSpec], audit: AuditLog | None) -> list[Route]:
+    paths: dict[str, list[RouteSpec]] = {}
+    for spec in specs:
+        paths.setdefault(spec.path, []).append(spec)
+    return [Route(path, Endpoint(found, audit)) for path, found in paths.items()]

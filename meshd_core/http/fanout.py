@@ -1,0 +1,101 @@
+"""Many readers of one slot: one task waits for the feed, blocks are encoded once, readers wake together."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from meshd_core.http.service import Feed
+from meshd_core.http.sse import BLOCK_BYTES, Block, Kinds, TimeText, encode
+
+KEPT_BLOCKS = 16
+"""Blocks kept for readers at about the same place: at most 16 x 64 KiB a slot that is being read."""
+PULSE_S = 5.0
+"""Readers wake at least this often, to see whether a comment is due."""
+
+
+class Fanout:
+    """The readers of one feed; lives while there are any. `pump` is its task, run by the hub."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.readers = 0
+        self._seen = feed.head
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._blocks: OrderedDict[tuple[int, Kinds], Block] = OrderedDict()
+        self._times = TimeText()
+        self.task: asyncio.Task[None] | None = None
+
+    def block(self, start: int, kinds: Kinds) -> Block:
+        """The events after `start`, encoded; `end == start` if there are none."""
+        key = (start, kinds)
+        found = self._blocks.get(key)
+        if found is None:
+            events = self.feed.read(start, BLOCK_BYTES)
+            found = encode(self.feed.epoch, start, events, kinds, self._times)
+            if found.end > start:
+                self._blocks[key] = found
+                if len(self._blocks) > KEPT_BLOCKS:
+                    self._blocks.popitem(last=False)
+        return found
+
+    def waiter(self) -> asyncio.Future[None]:
+        """Done at the next event, pulse or closing. Take it right after having seen `feed.head`, no wait between."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        return future
+
+    def forget(self, waiter: asyncio.Future[None]) -> None:
+        """The reader of `waiter` waits no longer."""
+        self._waiting.discard(waiter)
+
+    def wake(self) -> None:
+        """Let every waiting reader look again."""
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def pump(self) -> None:
+        """Wake the readers at each event and pulse, until the feed closes; cancelled when the last reader leaves."""
+        while not self.feed.closing.is_set():
+            await self.feed.wait(self._seen, PULSE_S)
+            # Both in one step: whoever saw this head and waits from now on is woken by the next event.
+            self._seen = self.feed.head
+            self.wake()
+
+
+class Hub:
+    """All fanouts of the server. Closed once, at the end."""
+
+    def __init__(self) -> None:
+        self._fanouts: dict[int, Fanout] = {}
+        self.closing = False
+
+    @contextmanager
+    def join(self, feed: Feed) -> Iterator[Fanout]:
+        """Be a reader of `feed` while open."""
+        fanout = self._fanouts.get(id(feed))
+        if fanout is None:
+            fanout = self._fanouts[id(feed)] = Fanout(feed)
+            fanout.task = asyncio.create_task(fanout.pump(), name="stream readers")
+        fanout.readers += 1
+        try:
+            with feed.readers():
+                yield fanout
+        finally:
+            fanout.readers -= 1
+            if fanout.readers == 0:
+                del self._fanouts[id(feed)]
+                if fanout.task is not None:
+                    fanout.task.cancel()
+
+    def readers(self) -> int:
+        """How many streams are open."""
+        return sum(fanout.readers for fanout in self._fanouts.values())
+
+    def close(self) -> None:
+        """Tell every reader that the server ends: it says `bye`."""
+        self.closing = True
+        for fanout in self._fanouts.values():
+            fanout.wake()

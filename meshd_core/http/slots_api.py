@@ -1,0 +1,234 @@
+"""The routes of one slot: state, prompts, output, lifecycle. Source: protocol section 3."""
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from typing import Annotated, Any, Literal, get_args
+
+from msgspec import Meta, Struct
+
+from meshd_core.auth.reach import reaches
+from meshd_core.errors import Draining, InjectNotFound, InvalidField, NodeNotFound, SlotNotFound, TooLarge
+from meshd_core.http.cursors import resume_at, since
+from meshd_core.http.fanout import Hub
+from meshd_core.http.pages import read_page, wait_for_page
+from meshd_core.http.routes import Call, NoQuery, Reply
+from meshd_core.http.service import Feed, NodeService
+from meshd_core.http.stream import Reader, Start
+from meshd_core.types import (
+    ENDS,
+    EVENT_TYPES,
+    MAX_PROMPT_BYTES,
+    PROGRESS,
+    ActivityState,
+    InjectRequest,
+    OutputPage,
+    Receipt,
+    RestartRequest,
+    Screen,
+    Slot,
+    SlotDetail,
+    SlotList,
+    StartRequest,
+    Status,
+    StopRequest,
+    Until,
+)
+
+_STATUSES = frozenset(get_args(Status))
+_ACTIVITIES = frozenset(get_args(ActivityState))
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+class SlotsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    kind: Annotated[str, Meta(description="kinds, separated by commas")] | None = None
+    status: Annotated[str, Meta(description="statuses, separated by commas")] | None = None
+    activity: Annotated[str, Meta(description="activities, separated by commas")] | None = None
+    label: Annotated[tuple[str, ...], Meta(description="`key:value`; repeated: all must match")] = ()
+
+
+class SlotQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    wait_for: Annotated[str, Meta(description="activities or statuses, separated by commas")] | None = None
+    wait_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+
+
+class OutputQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    since: Annotated[str, Meta(description="an event's id, or `oldest`; default: the newest lines")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    wait_s: Annotated[float, Meta(ge=0, le=60, description="wait for lines if there are none yet")] = 0.0
+    format: Literal["json", "text"] = "json"
+
+
+class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    since: Annotated[str, Meta(description="an event's id, or `oldest`")] | None = None
+    tail: Annotated[int, Meta(ge=0, le=1_000_000, description="begin with the newest lines")] | None = None
+    events: Annotated[str, Meta(description="event types, separated by commas; default: all")] | None = None
+
+
+class SlotsApi:
+    """Handlers of slot routes. A slot that the caller's globs don't reach is not found: its name is not told either."""
+
+    def __init__(self, service: NodeService, hub: Hub, closing: asyncio.Event) -> None:
+        self._service = service
+        self._hub = hub
+        self._closing = closing
+
+    async def slots(self, call: Call[SlotsQuery, None]) -> SlotList:
+        query = call.query
+        kinds = _names("kind", query.kind, None)
+        statuses = _names("status", query.status, _STATUSES)
+        activities = _names("activity", query.activity, _ACTIVITIES)
+        labels = [_label(text) for text in query.label]
+        own = self._service.name
+        found = [
+            slot
+            for slot in self._service.slots()
+            if (kinds is None or slot.kind in kinds)
+            and (statuses is None or slot.status in statuses)
+            and (activities is None or slot.activity.state in activities)
+            and all(slot.labels.get(key) == value for key, value in labels)
+            and reaches(call.principal, slot.name, own, own)
+        ]
+        return SlotList(slots=found)
+
+    async def slot(self, call: Call[SlotQuery, None]) -> SlotDetail:
+        name = self._name(call)
+        states = _names("wait_for", call.query.wait_for, _STATUSES | _ACTIVITIES)
+        if states is None:
+            return self._service.slot(name)
+        self._service.slot(name)
+        return await self._unless_closing(self._service.wait_for(name, states, call.query.wait_s))
+
+    async def inject(self, call: Call[NoQuery, InjectRequest]) -> Reply:
+        name = self._name(call)
+        key = call.exchange.headers.get("idempotency-key")
+        if key is not None and _KEY.fullmatch(key) is None:
+            raise InvalidField("'Idempotency-Key' must be 1 to 200 printable ASCII characters", field="Idempotency-Key")
+        check_text(call.body.text)
+        receipt = await self._service.inject(name, call.body, call.principal, key)
+        return Reply(receipt, 200 if reached(receipt, call.body.until) else 202)
+
+    async def receipt(self, call: Call[NoQuery, None]) -> Receipt:
+        return self._receipt(call)
+
+    async def cancel(self, call: Call[NoQuery, None]) -> Receipt:
+        return await self._service.cancel(self._receipt(call).id)
+
+    async def output(self, call: Call[OutputQuery, None]) -> Reply | OutputPage:
+        feed = self._feed(call)
+        query = call.query
+        start, gap = (feed.tail_lines(query.limit), None) if query.since is None else since(feed, query.since)
+        if query.wait_s:
+            page = await wait_for_page(feed, start, gap, query.limit, query.wait_s)
+        else:
+            page = read_page(feed, start, gap, query.limit)
+        if query.format == "json":
+            return page
+        text = "".join(f"{line.text}\n" for line in page.lines).encode()
+        headers = [(b"meshd-next", page.next.encode())]
+        if page.gap is not None:
+            lost = "unknown" if page.gap.lost_lines is None else str(page.gap.lost_lines)
+            headers.append((b"meshd-lost-lines", lost.encode()))
+        return Reply(text, 200, "text/plain; charset=utf-8", tuple(headers))
+
+    async def stream(self, call: Call[StreamQuery, None]) -> None:
+        feed = self._feed(call)
+        query = call.query
+        kinds = _names("events", query.events, frozenset(EVENT_TYPES))
+        last_id = call.exchange.headers.get("last-event-id")
+        if query.since is not None and query.tail is not None:
+            raise InvalidField("'since' and 'tail' exclude each other", field="tail")
+        if last_id:
+            position, gap = resume_at(feed, last_id)
+            start = Start(position, kinds, gap=gap)
+        elif query.since is not None:
+            position, gap = since(feed, query.since)
+            start = Start(position, kinds, gap=gap)
+        elif query.tail is not None:
+            start = Start(feed.tail_lines(query.tail) if query.tail else feed.head, kinds)
+        else:
+            start = Start(feed.head, kinds, snapshot=True)
+        if self._closing.is_set():
+            raise Draining("the daemon is ending")
+        await Reader(call.exchange, feed, start, self._hub).run()
+
+    async def screen(self, call: Call[NoQuery, None]) -> Screen:
+        return self._service.screen(self._name(call))
+
+    async def start(self, call: Call[NoQuery, StartRequest]) -> Slot:
+        return await self._service.start(self._name(call), call.body)
+
+    async def stop(self, call: Call[NoQuery, StopRequest]) -> Slot:
+        return await self._service.stop(self._name(call), call.body)
+
+    async def restart(self, call: Call[NoQuery, RestartRequest]) -> Slot:
+        return await self._service.restart(self._name(call), call.body)
+
+    def _name(self, call: Call[Any, Any]) -> str:
+        """The slot that the path names. Raises NodeNotFound, SlotNotFound."""
+        address = call.params["slot"]
+        name, at, node = address.partition("@")
+        own = self._service.name
+        if at and node != own:
+            raise NodeNotFound("this node knows no node of that name", hint=f"this node is {own!r}")
+        if not reaches(call.principal, name, own, own):
+            raise SlotNotFound(name[:80])
+        return name
+
+    def _feed(self, call: Call[Any, Any]) -> Feed:
+        return self._service.feed(self._name(call))
+
+    def _receipt(self, call: Call[Any, Any]) -> Receipt:
+        receipt = self._service.receipt(call.params["id"])
+        own = self._service.name
+        if not reaches(call.principal, receipt.slot, own, own):
+            raise InjectNotFound("there is no receipt with this id")
+        return receipt
+
+    async def _unless_closing(self, work: Coroutine[Any, Any, SlotDetail]) -> SlotDetail:
+        """`work`, but given up when the daemon ends. Raises Draining then."""
+        task = asyncio.ensure_future(work)
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait({task, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise Draining("the daemon is ending")
+            return task.result()
+        finally:
+            closing.cancel()
+            task.cancel()
+
+
+def check_text(text: str) -> None:
+    """Raises InvalidField for text that has no UTF-8 form, TooLarge past 256 KiB."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidField("'text' has a lone surrogate, which no UTF-8 can hold", field="text") from None
+    if size > MAX_PROMPT_BYTES:
+        raise TooLarge(f"the prompt is larger than {MAX_PROMPT_BYTES} bytes", limit_bytes=MAX_PROMPT_BYTES)
+
+
+def reached(receipt: Receipt, until: Until) -> bool:
+    """Whether a caller who waits for `until` has the final answer (200), or the receipt goes on (202)."""
+    if receipt.capped or receipt.stage in ENDS:
+        return True
+    return PROGRESS.index(receipt.stage) >= PROGRESS.index(until)
+
+
+def _names(field: str, text: str | None, allowed: frozenset[str] | None) -> frozenset[str] | None:
+    if text is None:
+        return None
+    names = frozenset(name.strip() for name in text.split(","))
+    unknown = names - allowed if allowed is not None else frozenset[str]()
+    if unknown:
+        known = ", ".join(sorted(allowed or ()))
+        raise InvalidField(f"{field!r} has a name that doesn't exist", hint=f"there are: {known}", field=field)
+    return names
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, colon, value = text.partition(":")
+    if not colon:
+        raise InvalidField("'label' must be written as key:value", field="label")
+    return key, value

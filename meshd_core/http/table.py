@@ -1,0 +1,143 @@
+"""All routes of core, in one table. Frequent ones stand first: paths are tried in this order."""
+
+from meshd_core.errors import (
+    Draining,
+    Forbidden,
+    IdempotencyMismatch,
+    InjectNotCancellable,
+    InjectNotFound,
+    InvalidField,
+    InvalidJson,
+    JsonRequired,
+    NodeNotFound,
+    NotFound,
+    NotSupported,
+    Overloaded,
+    QueueFull,
+    SlotAlreadyRunning,
+    SlotBusy,
+    SlotNotFound,
+    SlotNotRunning,
+    SlotWaiting,
+    StartFailed,
+    TooLarge,
+)
+from meshd_core.http.node_api import Document, NewToken, NodeApi, TokenInfo, TokenList, TokenRequest
+from meshd_core.http.routes import RouteSpec
+from meshd_core.http.slots_api import OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
+from meshd_core.types import (
+    Health,
+    InjectRequest,
+    Node,
+    OutputPage,
+    PluginList,
+    Receipt,
+    RestartRequest,
+    Screen,
+    ShutdownAnswer,
+    ShutdownRequest,
+    Slot,
+    SlotDetail,
+    SlotList,
+    StartRequest,
+    StopRequest,
+)
+
+_SLOT = (SlotNotFound, NodeNotFound)
+_BODY = (InvalidJson, InvalidField, JsonRequired, TooLarge)
+_KEY_HEADER = ("Idempotency-Key", "the same key gives the stored receipt, for 24 h; never types twice")
+_LAST_ID_HEADER = ("Last-Event-ID", "resume exactly after this event; wins over `since` and `tail`")
+
+
+def core_routes(slots: SlotsApi, node: NodeApi) -> list[RouteSpec]:
+    """The table. Source: protocol sections 3 and 4."""
+    return [*_slot_routes(slots), *_output_routes(slots), *_lifecycle_routes(slots), *_node_routes(node)]
+
+
+def _slot_routes(slots: SlotsApi) -> list[RouteSpec]:
+    return [
+        RouteSpec(
+            "POST", "/inject/{slot}", "inject", slots.inject, "type a prompt", Receipt,
+            body=InjectRequest, other_status=(202,), headers=(_KEY_HEADER,),
+            errors=(
+                *_SLOT, *_BODY, Forbidden, SlotNotRunning, SlotBusy, SlotWaiting, IdempotencyMismatch, QueueFull,
+                NotSupported, Draining, Overloaded,
+            ),
+        ),
+        RouteSpec(
+            "GET", "/slots/{slot}", "read", slots.slot, "one slot; waits for a state with `wait_for`", SlotDetail,
+            query=SlotQuery, errors=(*_SLOT, InvalidField, Draining),
+        ),
+        RouteSpec(
+            "GET", "/slots", "read", slots.slots, "the slots that the credential reaches", SlotList,
+            query=SlotsQuery, errors=(InvalidField,),
+        ),
+        RouteSpec(
+            "GET", "/injects/{id}", "read", slots.receipt, "a receipt", Receipt, errors=(InjectNotFound,),
+        ),
+        RouteSpec(
+            "DELETE", "/injects/{id}", "inject", slots.cancel, "cancel a prompt that is still queued", Receipt,
+            errors=(InjectNotFound, InjectNotCancellable),
+        ),
+    ]  # fmt: skip
+
+
+def _output_routes(slots: SlotsApi) -> list[RouteSpec]:
+    return [
+        RouteSpec(
+            "GET", "/output/{slot}", "read", slots.output, "lines from the ring; waits for some with `wait_s`",
+            OutputPage, query=OutputQuery, errors=(*_SLOT, InvalidField),
+        ),
+        RouteSpec(
+            "GET", "/stream/{slot}", "read", slots.stream, "the slot's events as they happen", Document,
+            query=StreamQuery, content_type="text/event-stream", headers=(_LAST_ID_HEADER,),
+            errors=(*_SLOT, InvalidField, Draining),
+        ),
+        RouteSpec(
+            "GET", "/screen/{slot}", "read", slots.screen, "what a person would see now", Screen,
+            errors=(*_SLOT, SlotNotRunning),
+        ),
+    ]  # fmt: skip
+
+
+def _lifecycle_routes(slots: SlotsApi) -> list[RouteSpec]:
+    return [
+        RouteSpec(
+            "POST", "/start/{slot}", "control", slots.start, "start the agent", Slot, body=StartRequest,
+            errors=(*_SLOT, *_BODY, SlotAlreadyRunning, StartFailed, NotSupported, Draining),
+        ),
+        RouteSpec(
+            "POST", "/stop/{slot}", "control", slots.stop, "stop the agent", Slot, body=StopRequest,
+            errors=(*_SLOT, *_BODY, SlotNotRunning, Draining),
+        ),
+        RouteSpec(
+            "POST", "/restart/{slot}", "control", slots.restart, "stop, then start the agent", Slot,
+            body=RestartRequest, errors=(*_SLOT, *_BODY, StartFailed, NotSupported, Draining),
+        ),
+    ]  # fmt: skip
+
+
+def _node_routes(node: NodeApi) -> list[RouteSpec]:
+    return [
+        RouteSpec(
+            "GET", "/health", None, node.health, "whether the node works; the only route without a credential", Health,
+            other_status=(503,),
+        ),
+        RouteSpec("GET", "/node", "read", node.node, "this node: versions, features, load", Node),
+        RouteSpec("GET", "/plugins", "read", node.plugins, "what is installed", PluginList),
+        RouteSpec("GET", "/openapi.json", "read", node.openapi, "this document", Document),
+        RouteSpec(
+            "POST", "/shutdown", "admin", node.shutdown, "end the daemon, and its agents unless kept", ShutdownAnswer,
+            body=ShutdownRequest, status=202, errors=_BODY,
+        ),
+        RouteSpec("GET", "/tokens", "admin", node.tokens, "all tokens, without their secrets", TokenList,
+                  errors=(NotSupported, Overloaded)),
+        RouteSpec(
+            "POST", "/tokens", "admin", node.create_token, "a new token; its secret is told only here", NewToken,
+            body=TokenRequest, status=201, errors=(*_BODY, NotSupported, Overloaded),
+        ),
+        RouteSpec(
+            "DELETE", "/tokens/{kid}", "admin", node.revoke_token, "end a token at once", TokenInfo,
+            errors=(NotFound, NotSupported, Overloaded),
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The plugin host: discovery, checks, isolation. Importing this package imports no plugin."""

@@ -1,0 +1,242 @@
+"""What an agent is doing: observations from several sources, fused in order of trust.
+
+Signals and the agent's own API know best, but not the screens before it is ready (trust, login, keys): for those a
+screen rule marked `override` wins. No evidence is `unknown`, never `idle`. Source of the order: measurements of the
+real CLIs, docs/architecture.md.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+
+from packaging.specifiers import SpecifierSet
+
+from meshd_core.clock import monotonic, rfc3339
+from meshd_core.contracts.kinds import KindProfile, Observation, Rule
+from meshd_core.terminal.emulator import Signal
+from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Source
+
+TRUST: tuple[Source, ...] = ("signal", "api", "hook", "title", "screen")
+
+_SIGNAL_STATES: dict[str, ActivityState] = {
+    "idle": "idle",
+    "done": "idle",
+    "error": "idle",  # the turn is over; measured: codex sends idle after it
+    "working": "busy",
+    "blocked": "waiting",
+}
+_MATCHED_LIMIT = 200
+UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
+
+
+class CompiledRule:
+    """A rule with its pattern compiled once for a slot."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._pattern = re.compile(rule.pattern, re.MULTILINE)
+
+    def search(self, screen: str, title: str) -> re.Match[str] | None:
+        text = title if self.rule.where == "title" else screen
+        if self.rule.last_rows:
+            text = "\n".join(text.rstrip().split("\n")[-self.rule.last_rows :])
+        return self._pattern.search(text)
+
+
+class ActivityTracker:
+    """One slot's activity. `on_change(activity, dialog)` is called after each change of state or dialog."""
+
+    def __init__(self, profile: KindProfile, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._latest: dict[Source, Observation] = {}
+        self._override: Observation | None = None
+        self._stuck = False
+        self._dialogs = 0
+        self.activity = UNKNOWN
+        self.dialog: Dialog | None = None
+        self.worked = 0
+        """Counts the times that the agent was seen to begin or to finish work: proof that a prompt was taken."""
+        self.set_profile(profile, None)
+        self.reset()
+
+    def set_profile(self, profile: KindProfile, version: str | None) -> None:
+        """Use `profile`'s rules, those that hold for the agent's `version` if it is known."""
+        self._profile = profile
+        rules = [rule for rule in profile.rules if _covers(rule.versions, version)]
+        self._screen_rules = [CompiledRule(rule) for rule in rules]
+        self.has_evidence = profile.signals or profile.api_complete or any(rule.state == "idle" for rule in rules)
+        """Whether this kind can ever be seen idle; if not, quiet counts as ready for typing."""
+
+    def reset(self) -> None:
+        """A new run begins, or the run ended: nothing is known any more."""
+        self._latest.clear()
+        self._override = None
+        self._stuck = False
+        self.dialog = None
+        self.activity = Activity(state="unknown", since=rfc3339(), confidence=0.0)
+
+    def restore(self, activity: Activity, dialog: Dialog | None) -> None:
+        """After an adoption: what the journal last said, for as long as nothing newer is seen."""
+        if not activity.evidence or activity.state == "unknown":
+            return
+        first = activity.evidence[0]
+        self._latest[first.source] = Observation(
+            source=first.source, rule=first.rule, state=activity.state, matched=first.matched,
+            confidence=activity.confidence,
+        )  # fmt: skip
+        self.activity, self.dialog = activity, dialog
+
+    # -- observations --
+
+    def signal(self, signal: Signal) -> None:
+        """An OSC 7501 status signal."""
+        if not self._profile.signals:
+            return
+        if signal.state == "clear":
+            self._latest.pop("signal", None)
+            self._fuse()
+            return
+        state = _SIGNAL_STATES.get(signal.state)
+        if state is None:
+            return
+        if state != "idle" or signal.state == "done":
+            self.worked += 1
+        observation = Observation(
+            source="signal", rule=f"osc7501-{signal.state}", state=state, matched=f"state={signal.state}",
+            confidence=0.98, dialog_kind="approval" if signal.kind == "permission" else signal.kind,
+            question=signal.message,
+        )  # fmt: skip
+        self.observe(observation)
+
+    def observe(self, observation: Observation) -> None:
+        """A report of any source; it replaces that source's last one."""
+        self._latest[observation.source] = observation
+        self._fuse()
+
+    def look(self, screen: str, title: str) -> None:
+        """Run the rules on what a person would see now."""
+        if not self._screen_rules:
+            return
+        override: Observation | None = None
+        seen: dict[Source, Observation] = {}
+        for compiled in self._screen_rules:
+            rule = compiled.rule
+            source: Source = "title" if rule.where == "title" else "screen"
+            if (source in seen and not rule.override) or (match := compiled.search(screen, title)) is None:
+                continue
+            observation = _from_match(rule, source, match)
+            if rule.override:
+                override = override or observation
+            else:
+                seen[source] = observation
+        self._override = override
+        for source in ("title", "screen"):
+            found = seen.get(source)
+            if found is None:
+                self._latest.pop(source, None)
+            else:
+                self._latest[source] = found
+        self._fuse()
+
+    def silent(self, seconds: float) -> None:
+        """The terminal has been silent for `seconds`; called from time to time."""
+        stuck = self._believed_state() == "busy" and seconds >= self._profile.stuck_after_s
+        if stuck != self._stuck:
+            self._stuck = stuck
+            self._fuse()
+
+    # -- fusion --
+
+    def _best(self) -> Observation | None:
+        if self._override is not None:
+            return self._override
+        return next((self._latest[source] for source in TRUST if source in self._latest), None)
+
+    def _believed_state(self) -> ActivityState:
+        best = self._best()
+        return "unknown" if best is None else best.state
+
+    def _fuse(self) -> None:
+        best = self._best()
+        if best is None:
+            self._change("unknown", 0.0, (), None, None)
+            return
+        evidence = tuple(
+            Evidence(source=o.source, rule=o.rule, matched=o.matched[:_MATCHED_LIMIT])
+            for o in (best, *(self._latest[s] for s in TRUST if s in self._latest and s != best.source))
+            if o.state == best.state
+        )
+        if self._stuck and best.state == "busy":
+            evidence = (Evidence(source="quiet", rule=f"silent-{self._profile.stuck_after_s:g}s"), *evidence)
+            self._change("stuck", 0.7, evidence, None, None)
+            return
+        dialog = self._dialog_of(best, evidence) if best.state in ("waiting", "onboarding") else None
+        self._change(best.state, best.confidence, evidence, best.until, dialog)
+
+    def _dialog_of(self, best: Observation, evidence: tuple[Evidence, ...]) -> Dialog | None:
+        """The open dialog: its words from the screen rule that sees it, else from whoever reported it."""
+        described = best
+        for source in ("screen", "api", "hook"):
+            other = self._latest.get(source)
+            if other is not None and other.state == "waiting" and (other.options or other.question):
+                described = other
+                break
+        kind = described.dialog_kind or best.dialog_kind
+        if kind is None:
+            if best.state != "waiting":
+                return None
+            kind = "question"
+        key = repr((kind, described.question, described.command, described.options))
+        if self.dialog is not None and self.dialog.id.endswith(_short_hash(key)):
+            return self.dialog
+        return Dialog(
+            id=f"d{self._dialogs + 1}-{_short_hash(key)}", kind=kind, question=described.question or "",
+            command=described.command, options=described.options, opened_at=rfc3339(), evidence=evidence,
+        )  # fmt: skip
+
+    def _change(
+        self, state: ActivityState, confidence: float, evidence: tuple[Evidence, ...], until: str | None,
+        dialog: Dialog | None,
+    ) -> None:  # fmt: skip
+        before = self.activity
+        same_dialog = (dialog.id if dialog else None) == (self.dialog.id if self.dialog else None)
+        if before.state == state and before.until == until and same_dialog and before.evidence[:1] == evidence[:1]:
+            return
+        if dialog is not None and not same_dialog:
+            self._dialogs += 1
+        if state in ("busy", "waiting") and before.state not in ("busy", "waiting"):
+            self.worked += 1
+        since = before.since if before.state == state else rfc3339()
+        self.activity = Activity(state=state, since=since, confidence=confidence, evidence=evidence, until=until)
+        self.dialog = dialog
+        self._on_change()
+
+
+class Silence:
+    """How long a terminal has said nothing, in seconds."""
+
+    def __init__(self) -> None:
+        self._last = monotonic()
+
+    def broken(self) -> None:
+        self._last = monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self._last
+
+
+def _from_match(rule: Rule, source: Source, match: re.Match[str]) -> Observation:
+    question = next((group for group in match.groups() if group), None) if match.re.groups else None
+    return Observation(
+        source=source, rule=rule.id, state=rule.state, matched=match.group(0).strip(), confidence=rule.confidence,
+        dialog_kind=rule.dialog, question=question if rule.dialog else None, options=rule.options,
+    )  # fmt: skip
+
+
+def _covers(versions: str, version: str | None) -> bool:
+    return not versions or version is None or SpecifierSet(versions, prereleases=True).contains(version)
+
+
+def _short_hash(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12]

@@ -1,0 +1,175 @@
+"""One slot's events for its readers: positions in the journal, and waking those who wait at its end.
+
+Readers are cursors, not queues: a slow one costs nobody anything, and an event is in the journal before anyone sees it.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import msgspec
+
+from meshd_core.clock import now_ms
+from meshd_core.terminal.journal import Journal
+from meshd_core.terminal.records import Kind, Record
+from meshd_core.types import StateEvent
+
+EventName = Literal["line", "state", "inject", "dialog", "gap", "end"]
+_NAMES: dict[int, EventName] = {
+    Kind.LINE: "line",
+    Kind.STATE: "state",
+    Kind.INJECT: "inject",
+    Kind.DIALOG: "dialog",
+    Kind.GAP: "gap",
+    Kind.END: "end",
+}
+
+# A wake of N readers costs N sends. A hot slot with many readers is therefore woken at most once in this many
+# seconds a reader, which keeps the cost of a delivered line flat; the first event after a pause goes out at once.
+TICK_PER_READER_S = 0.0004
+LONGEST_TICK_S = 0.05
+
+
+class FeedEvent(msgspec.Struct, frozen=True):
+    """One event: `end` is its position (its id without the epoch), `data` UTF-8 text for a line, else JSON."""
+
+    end: int
+    event: EventName
+    n: int
+    t_ms: int
+    data: bytes
+
+
+class Feed:
+    """The events of one slot. Made once for the slot; spans runs of the agent and restarts of the daemon."""
+
+    def __init__(self, journal: Journal, snapshot: StateEvent) -> None:
+        self._journal = journal
+        self._snapshot = snapshot
+        self._readers = 0
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._woken_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.closing = asyncio.Event()
+
+    # -- writing (the slot alone) --
+
+    def publish(self, records: list[Record]) -> None:
+        """Put `records` in the journal, then wake the readers."""
+        self._journal.append(records)
+        self._notify()
+
+    def publish_lines(self, lines: list[tuple[str, int, int]]) -> None:
+        """Put lines in the journal: (text, raw_end, skip) each, numbered on."""
+        at, n = now_ms(), self._journal.last_n
+        records = [
+            Record(Kind.LINE, n + number, at, raw_end, skip, text.encode("utf-8", "replace"))
+            for number, (text, raw_end, skip) in enumerate(lines, 1)
+        ]
+        self.publish(records)
+
+    def publish_event(self, kind: int, body: msgspec.Struct) -> None:
+        """Put one event other than a line in the journal."""
+        self.publish([Record(kind, 0, now_ms(), self._journal.raw_head, 0, msgspec.json.encode(body))])
+
+    def set_snapshot(self, snapshot: StateEvent) -> None:
+        self._snapshot = snapshot
+
+    def close(self) -> None:
+        """Tell every reader that the daemon is draining."""
+        self.closing.set()
+        self._fire()
+
+    def _notify(self) -> None:
+        if not self._waiters:
+            return
+        loop = asyncio.get_running_loop()
+        due = self._woken_at + min(self._readers * TICK_PER_READER_S, LONGEST_TICK_S)
+        if self._readers < 2 or loop.time() >= due:
+            self._fire()
+        elif self._timer is None:
+            self._timer = loop.call_at(due, self._fire)
+
+    def _fire(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        if waiters:
+            self._woken_at = asyncio.get_running_loop().time()
+
+    # -- reading --
+
+    @property
+    def epoch(self) -> str:
+        return self._journal.epoch
+
+    @property
+    def head(self) -> int:
+        """Position after the newest event."""
+        return self._journal.head
+
+    @property
+    def tail(self) -> int:
+        """Position just before the oldest event held."""
+        return self._journal.tail
+
+    def first_n(self) -> int:
+        """Number of the oldest line held; `last_n() + 1` if none is."""
+        return self._journal.first_n
+
+    def last_n(self) -> int:
+        """Number of the newest line; lines count from 1 in an epoch."""
+        return self._journal.last_n
+
+    def id_of(self, offset: int) -> str:
+        return f"{self.epoch}-{offset}"
+
+    def valid(self, offset: int) -> bool:
+        """Whether `offset` is a position of this journal that is still held."""
+        return self._journal.valid(offset)
+
+    def tail_lines(self, count: int) -> int:
+        """The position from which `count` lines follow (or all that are held)."""
+        return self._journal.tail_lines(count)
+
+    def read(self, start: int, max_bytes: int = 65536) -> list[FeedEvent]:
+        """Events after `start`, at most about `max_bytes` of them; empty at the end."""
+        return [
+            FeedEvent(end, _NAMES[record.kind], record.n, record.t_ms, record.data)
+            for end, record in self._journal.read(start, max_bytes)
+        ]
+
+    def snapshot(self) -> StateEvent:
+        """The slot's state now: what a reader without a cursor is told first."""
+        return self._snapshot
+
+    @contextmanager
+    def readers(self) -> Iterator[None]:
+        """Counts one streaming reader while open."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+
+    async def wait(self, past: int, timeout_s: float) -> bool:
+        """Wait until there is an event after `past` (True), or until the timeout or the closing (False)."""
+        if self.head > past:
+            return True
+        if self.closing.is_set():
+            return False
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.discard(waiter)
+        return self.head > past

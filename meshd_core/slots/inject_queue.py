@@ -1,0 +1,365 @@
+"""One slot's queue of prompts: first in, first out, one typed at a time, each with a receipt.
+
+The worker types the head of the queue when the agent is ready for it; the end of a turn completes the receipt that
+began it. Nothing here is typed twice: see `receipts` for what survives a crash.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from meshd_core.clock import now_ms, rfc3339, ulid
+from meshd_core.contracts.kinds import KindProfile
+from meshd_core.errors import (
+    IdempotencyMismatch,
+    InjectNotCancellable,
+    InvalidField,
+    Overloaded,
+    QueueFull,
+    SlotBusy,
+    SlotWaiting,
+    TooLarge,
+)
+from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.receipts import Entry, ReceiptStore, fingerprint, reached
+from meshd_core.slots.sanitize import sanitize
+from meshd_core.slots.typist import TypingFailed, TypingInDoubt, Typist
+from meshd_core.types import MAX_PROMPT_BYTES, MAX_QUEUED, InjectRequest, Receipt, ReceiptError, Stage, Until
+
+log = logging.getLogger(__name__)
+
+BLOCKED = frozenset({"waiting", "onboarding", "limited"})
+_QUIET_POLL_S = 0.1
+_LONGEST_WAIT_S = 60.0
+
+
+class InjectQueue:
+    """The prompts of one slot. `reply` gives the agent's answer to a finished turn."""
+
+    def __init__(
+        self,
+        slot: str,
+        node: str,
+        profile: KindProfile,
+        store: ReceiptStore,
+        tracker: ActivityTracker,
+        publish: Callable[[Receipt], None],
+        reply: Callable[[Entry], Awaitable[str | None]],
+        silent_s: Callable[[], float],
+    ) -> None:
+        self._slot, self._node, self._profile = slot, node, profile
+        self._store, self._tracker, self._publish = store, tracker, publish
+        self._reply, self._silent_s = reply, silent_s
+        self._queue: deque[Entry] = deque()
+        self._turn: Entry | None = None
+        self._finishing: set[str] = set()
+        self._live: dict[str, Entry] = {}
+        self._moved: dict[str, asyncio.Event] = {}
+        self._kick = asyncio.Event()
+        self._typing: asyncio.Timeout | None = None
+        self._typist: Typist | None = None
+        self._run = ""
+        self.held: str | None = None
+        """Why nothing is typed: a draft of ours may stand in the agent's input box."""
+        self.accepted = 0
+
+    # -- what callers see --
+
+    @property
+    def length(self) -> int:
+        return len(self._queue)
+
+    def ids(self) -> list[str]:
+        return [entry.id for entry in self._queue]
+
+    def live(self, receipt_id: str) -> Receipt | None:
+        """The receipt, if it has not come to its end yet."""
+        entry = self._live.get(receipt_id)
+        return None if entry is None else self._view(entry)
+
+    def accept(self, request: InjectRequest, principal: str, key: str | None) -> Entry:
+        """Record a prompt durably and queue it; with a known `key`, the entry that it stands for already.
+
+        Raises TooLarge, InvalidField, IdempotencyMismatch, SlotBusy, SlotWaiting, QueueFull, Overloaded (disk full).
+        """
+        size = len(request.text.encode("utf-8", "replace"))
+        if size > MAX_PROMPT_BYTES:
+            raise TooLarge(f"the prompt has {size} bytes, more than {MAX_PROMPT_BYTES}", limit_bytes=MAX_PROMPT_BYTES)
+        if (known := self.known(request, principal, key)) is not None:
+            return known
+        text, changes = sanitize(request.text, self._profile.sanitize)
+        if request.submit and not text.strip():
+            raise InvalidField("text: nothing is left to submit", hint="send a prompt that is not only blanks")
+        self._check_now(request)
+        if len(self._queue) >= MAX_QUEUED:
+            raise QueueFull(f"{self._slot} has {MAX_QUEUED} prompts queued", limit=MAX_QUEUED)
+        now = now_ms()
+        entry = Entry(
+            id=f"{ulid(now)}@{self._node}", slot=self._slot, node=self._node, text=text, submit=request.submit,
+            when=request.when, created_ms=now, expires_ms=now + int(request.expires_s * 1000), changes=changes,
+            principal=principal, key=key, fingerprint=fingerprint(request),
+        )  # fmt: skip
+        entry.move("accepted")
+        self._store.save(entry)
+        self.accepted += 1
+        self._enqueue(entry)
+        self._publish(self._view(entry))
+        return entry
+
+    def known(self, request: InjectRequest, principal: str, key: str | None) -> Entry | None:
+        """The entry that `key` was used for, if it was. Raises IdempotencyMismatch if that was another request."""
+        if key is None or (known := self._store.by_key(principal, self._slot, key)) is None:
+            return None
+        if known.fingerprint != fingerprint(request):
+            raise IdempotencyMismatch(
+                f"Idempotency-Key {key!r} was used for another request to {self._slot}",
+                hint="use a new key for a new prompt",
+                receipt=known.id,
+            )
+        return self._live.get(known.id, known)
+
+    async def wait(self, entry: Entry, until: Until, timeout_s: float) -> Receipt:
+        """The receipt once `until` is reached or it ended, else as it stands after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not reached(receipt := self._view(entry), until):
+                    await self._moved.setdefault(entry.id, asyncio.Event()).wait()
+        except TimeoutError:
+            pass
+        return receipt if reached(receipt, until) else self._view(entry)
+
+    def cancel(self, receipt_id: str) -> Receipt:
+        """Take a queued prompt back. Raises InjectNotCancellable if it is being typed or has ended."""
+        entry = self._live.get(receipt_id)
+        if entry is None or entry.stage != "accepted":
+            stage = entry.stage if entry else "ended"
+            raise InjectNotCancellable(f"receipt {receipt_id} is {stage}: only a queued prompt can be cancelled")
+        self._queue.remove(entry)
+        self._end(entry, "cancelled", None)
+        return self._view(entry)
+
+    # -- what the slot tells --
+
+    def agent_started(self, typist: Typist, run: str) -> None:
+        """A run of the agent begins (or was adopted); prompts are typed by `typist` from now on."""
+        self._typist, self._run, self.held = typist, run, None
+        self._kick.set()
+
+    def agent_exited(self, what: str) -> None:
+        """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
+        self._typist = None
+        if self._typing is not None:
+            self._typing.reschedule(-1)
+        error = ReceiptError(code="agent_exited", message=what)
+        if self._turn is not None:
+            self._end(self._turn, "failed", error)
+        for entry in list(self._queue):
+            if entry.stage == "accepted":
+                self._queue.remove(entry)
+                self._end(entry, "failed", error)
+            else:
+                self._queue.remove(entry)
+                self._end(entry, "unknown", error)
+
+    def activity_changed(self) -> None:
+        """The slot's activity or dialog changed."""
+        state = self._tracker.activity.state
+        if state == "idle" and self._turn is not None:
+            self._finishing.add(self._turn.id)
+        if state == "busy" and self.held is not None and self._typing is None:
+            self.held = None  # whatever stood in the input box is being worked on: somebody submitted it
+        self._kick.set()
+
+    def load(self) -> None:
+        """Take up what an earlier daemon left: call before `agent_started` or `agent_exited`."""
+        for entry in self._store.open_entries(self._slot):
+            self._live[entry.id] = entry
+            if entry.stage == "submitted":
+                self._turn = entry
+            else:
+                self._queue.append(entry)
+
+    def in_doubt(self) -> Entry | None:
+        """After `load`: the prompt that the earlier daemon was typing, if any."""
+        head = self._queue[0] if self._queue else None
+        return head if head is not None and head.in_flight else None
+
+    def prove(self, entry: Entry) -> None:
+        """After `load`: the journal shows that the agent began to work after our Enter."""
+        self._queue.remove(entry)
+        self._record(entry, "submitted")
+        self._after_submit(entry)
+
+    def doubt(self, entry: Entry, paste_open: bool) -> None:
+        """After `load` and `agent_started`: no proof was found; the draft must go before anything else is typed."""
+        self._queue.remove(entry)
+        message = "the daemon died while it was typing this prompt; it is not typed again"
+        self._end(entry, "unknown", ReceiptError(code="daemon_died", message=message))
+        self.held = "paste" if paste_open else "draft"
+        self._kick.set()
+
+    # -- the worker --
+
+    async def run(self) -> None:
+        """Type and complete until cancelled; one task of the slot."""
+        while True:
+            if self._finishing and self._turn is not None:
+                await self._complete(self._turn)
+            elif (entry := self._next()) is not None:
+                await self._type(entry)
+            elif self.held in ("paste", "draft") and self._typist is not None and self._calm():
+                await self._clear_draft(self._typist)
+            else:
+                await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Until something changed, the next expiry, or the next look at a silent terminal."""
+        until = min((entry.expires_ms for entry in self._queue), default=None)
+        pause = _LONGEST_WAIT_S if until is None else max(0.01, min(_LONGEST_WAIT_S, (until - now_ms()) / 1000))
+        if self._queue and not self._tracker.has_evidence:
+            pause = min(pause, _QUIET_POLL_S)
+        try:
+            async with asyncio.timeout(pause):
+                await self._kick.wait()
+        except TimeoutError:
+            pass
+        self._kick.clear()
+
+    def _next(self) -> Entry | None:
+        """The head of the queue, if it can be typed now."""
+        now = now_ms()
+        for entry in [entry for entry in self._queue if entry.expires_ms <= now and entry.stage == "accepted"]:
+            self._queue.remove(entry)
+            self._end(entry, "expired", ReceiptError(code="expired", message="it waited longer than expires_s"))
+        if not self._queue or self._typist is None or self.held is not None:
+            return None
+        head = self._queue[0]
+        return head if self._ready(head.when == "steer") else None
+
+    def _ready(self, steer: bool) -> bool:
+        state = self._tracker.activity.state
+        if state == "idle":
+            return True
+        if steer:
+            return state in ("busy", "stuck")
+        return state == "unknown" and not self._tracker.has_evidence and self._silent_s() >= self._profile.quiet_s
+
+    def _calm(self) -> bool:
+        return self._tracker.activity.state in ("idle", "unknown") and self._silent_s() >= 0.2
+
+    async def _type(self, entry: Entry) -> None:
+        typist = self._typist
+        if typist is None:
+            return
+        entry.run = self._run
+        try:
+            async with asyncio.timeout(None) as self._typing:
+                await typist.type(entry)
+        except TimeoutError:
+            return  # agent_exited has ended the entry
+        except TypingInDoubt as doubt:
+            proven_not_taken = doubt.error.code == "not_confirmed"
+            self._leave(entry, "failed" if proven_not_taken else "unknown", doubt.error)
+            self.held = "paste" if entry.stages.keys().isdisjoint({"written"}) else "draft"
+            return
+        except TypingFailed as failure:
+            self._leave(entry, "failed", failure.error)
+            return
+        except Overloaded as full:
+            self._leave(entry, "failed", ReceiptError(code=full.code, message=full.message))
+            return
+        finally:
+            self._typing = None
+        if entry in self._queue:
+            self._queue.remove(entry)
+        self._after_submit(entry)
+
+    def _leave(self, entry: Entry, stage: Stage, error: ReceiptError) -> None:
+        if entry in self._queue:
+            self._queue.remove(entry)
+            self._end(entry, stage, error)
+
+    def _after_submit(self, entry: Entry) -> None:
+        if entry.stage == "submitted" and self._profile.proves != "completed":
+            entry.capped = True
+            self._record(entry, "submitted")
+        if entry.capped:
+            self._live.pop(entry.id, None)
+            return
+        self._turn = entry
+        if self._tracker.activity.state == "idle":
+            self._finishing.add(entry.id)
+        self._kick.set()
+
+    async def _complete(self, turn: Entry) -> None:
+        self._finishing.clear()
+        turn.reply = await self._reply(turn)
+        if self._turn is turn and not turn.ended:
+            self._end(turn, "completed", None)
+
+    async def _clear_draft(self, typist: Typist) -> None:
+        paste_open = self.held == "paste"
+        try:
+            async with asyncio.timeout(None) as self._typing:
+                cleared = await typist.clear_draft(paste_open)
+        except (TimeoutError, TypingFailed):
+            cleared = False
+        finally:
+            self._typing = None
+        self.held = None if cleared else "person"
+
+    # -- records --
+
+    def _enqueue(self, entry: Entry) -> None:
+        self._live[entry.id] = entry
+        self._queue.append(entry)
+        self._kick.set()
+
+    def _check_now(self, request: InjectRequest) -> None:
+        activity = self._tracker.activity
+        if request.when == "idle":
+            return
+        details = {"activity": activity}
+        if activity.state in BLOCKED:
+            hint = "answer the dialog first" if activity.state == "waiting" else None
+            raise SlotWaiting(f"{self._slot} is {activity.state}", hint=hint, **details)
+        if request.when == "now" and (self._queue or not self._ready(steer=False)):
+            raise SlotBusy(f"{self._slot} is {activity.state}", hint='use "when": "idle" to queue', **details)
+
+    def record(self, entry: Entry, stage: Stage) -> None:
+        """Move `entry` to `stage`: on disk first, then for everyone to see. For the typist."""
+        self._record(entry, stage)
+
+    def _record(self, entry: Entry, stage: Stage) -> None:
+        entry.move(stage)
+        self._store.save(entry)
+        self._tell(entry)
+
+    def _tell(self, entry: Entry) -> None:
+        self._publish(self._view(entry))
+        if (moved := self._moved.pop(entry.id, None)) is not None:
+            moved.set()
+
+    def _end(self, entry: Entry, stage: Stage, error: ReceiptError | None) -> None:
+        if self._turn is entry:
+            self._turn = None
+        entry.error = error
+        entry.text = ""
+        try:
+            self._record(entry, stage)
+        except Overloaded as full:
+            # The end must be told even if the disk can't take it; after a crash it would be in doubt, never retyped.
+            log.warning("receipt not recorded", extra={"slot": self._slot, "reason": str(full)})
+            self._tell(entry)
+        self._live.pop(entry.id, None)
+        self._kick.set()
+
+    def _view(self, entry: Entry) -> Receipt:
+        position = self._queue.index(entry) if entry.stage == "accepted" and entry in self._queue else None
+        return entry.view(position)
+
+
+def exit_text(slot: str) -> str:
+    """What a receipt says when its agent ended before the prompt was done with."""
+    return f"the agent of {slot} exited at {rfc3339()}"

@@ -1,0 +1,76 @@
+"""The write side of one slot's terminal, and what must be seen while typing."""
+
+import asyncio
+from collections.abc import Callable
+
+from meshd_core.pty.errors import WriteClosed
+from meshd_core.pty.master import Master
+from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.output import Output
+from meshd_core.terminal.journal import Journal
+
+
+class Keyboard:
+    """What `typist.Terminal` asks for, over a slot's parts. `master` gives the terminal of the present run."""
+
+    def __init__(
+        self, journal: Journal, output: Output, tracker: ActivityTracker, master: Callable[[], Master | None]
+    ) -> None:
+        self._journal, self._output, self._tracker, self._master = journal, output, tracker, master
+        self._worked = asyncio.Event()
+        self.bytes_written = 0
+
+    @property
+    def worked(self) -> int:
+        return self._tracker.worked
+
+    @property
+    def dialog_open(self) -> bool:
+        return self._tracker.activity.state in ("waiting", "onboarding")
+
+    @property
+    def raw_head(self) -> int:
+        return self._journal.raw_head
+
+    @property
+    def last_n(self) -> int:
+        return self._journal.last_n
+
+    @property
+    def bracketed_paste(self) -> bool:
+        return self._output.bracketed_paste
+
+    def screen_text(self) -> str:
+        return self._output.raw_text
+
+    def screen_rows(self) -> list[str]:
+        """The rows for people, filtered: they go into receipts."""
+        return self._output.screen().rows
+
+    async def write(self, data: bytes, timeout_s: float) -> None:
+        """Write to the terminal in order. Raises WriteError (with how much went), OSError."""
+        master = self._master()
+        if master is None:
+            raise WriteClosed("the agent has ended", 0, len(data))
+        await master.write(data, timeout_s)
+        self.bytes_written += len(data)
+
+    def answer(self, data: bytes) -> None:
+        """Send the terminal's answer to a program's query; dropped if the program isn't reading."""
+        master = self._master()
+        if master is not None:
+            master.answer(data)
+
+    def activity_changed(self) -> None:
+        self._worked.set()
+
+    async def wait_worked(self, past: int, timeout_s: float) -> bool:
+        """Wait for a sign of work after the count `past`; False if none came in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._tracker.worked <= past:
+                    self._worked.clear()
+                    await self._worked.wait()
+        except TimeoutError:
+            return False
+        return True

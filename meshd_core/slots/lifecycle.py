@@ -1,0 +1,288 @@
+"""One slot's process: start, stop, restart, adopt, and what follows when it ends.
+
+The keeper owns the process, this owns what it means: the status of docs/protocol.md section 5, the restart policy, and
+that no process of a run is left behind when the run is over.
+"""
+
+import asyncio
+import logging
+import signal
+import zlib
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from meshd_core.clock import rfc3339
+from meshd_core.config.model import SlotSection
+from meshd_core.contracts.kinds import KindProfile
+from meshd_core.errors import MeshdError, SlotAlreadyRunning, SlotNotRunning, StartFailed
+from meshd_core.pty.client import KeeperClient
+from meshd_core.pty.errors import KeeperError, SpawnError, WriteError
+from meshd_core.pty.master import Master
+from meshd_core.pty.messages import ChildInfo
+from meshd_core.slots.launch import Launcher
+from meshd_core.slots.output import Output
+from meshd_core.slots.restart_policy import RestartBudget, wants_restart
+from meshd_core.types import ExitStatus, Status
+
+log = logging.getLogger(__name__)
+
+KILL_GRACE_S = 5.0
+_LAST_READ_BYTES = 16 * 1024 * 1024
+_KEY_PAUSE_S = 0.1
+_RAW_BASE = "meshd.raw_base"
+"""Key in a run's meta: the raw journal offset at which the run began."""
+
+
+class KeeperLink(Protocol):
+    """The keeper that is there now; another one after a keeper died."""
+
+    @property
+    def client(self) -> KeeperClient: ...
+
+
+class Lifecycle:
+    """The process of one slot. `on_change()` after each change of status; `on_begin`/`on_end` around each run."""
+
+    def __init__(
+        self,
+        section: SlotSection,
+        profile: KindProfile,
+        launcher: Launcher,
+        keeper: KeeperLink,
+        output: Output,
+        raw_head: Callable[[], int],
+        *,
+        on_change: Callable[[], None],
+        on_begin: Callable[[ChildInfo, bool], None],
+        on_end: Callable[[ExitStatus, int], None],
+        spawn_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+    ) -> None:
+        self._section, self._profile, self._launcher = section, profile, launcher
+        self._keeper, self._output, self._raw_head = keeper, output, raw_head
+        self._on_change, self._on_begin, self._on_end = on_change, on_begin, on_end
+        self._spawn_task = spawn_task
+        self._lock = asyncio.Lock()
+        self._budget = RestartBudget()
+        self._backoff: asyncio.TimerHandle | None = None
+        self._ended = asyncio.Event()
+        self._early_exits: dict[str, ChildInfo] = {}
+        self._clean_ups: dict[str, asyncio.Task[None]] = {}
+        self._last_meta: dict[str, str] = {}
+        self.status: Status = "stopped"
+        self.child: ChildInfo | None = None
+        self.master: Master | None = None
+        self.exit: ExitStatus | None = None
+        self.restarts = 0
+        self.error: str | None = None
+        self._forbidden: str | None = None
+
+    def forbid(self, reason: str) -> None:
+        """This slot can't be started, and why; what runs already is shown."""
+        self.error = self._forbidden = reason
+        self.status = "failed"
+
+    # -- commands --
+
+    async def start(self, *, resume: bool = False) -> None:
+        """Start the agent. Raises SlotAlreadyRunning, StartFailed."""
+        async with self._lock:
+            if self.child is not None:
+                raise SlotAlreadyRunning(f"slot {self._section.name} is {self.status} already", pid=self.child.pid)
+            self._cancel_backoff()
+            self._budget.reset()
+            await self._start(resume)
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """End the agent and every process of its run: politely, then TERM, then KILL. Raises SlotNotRunning."""
+        async with self._lock:
+            if self.child is None:
+                if self.status == "stopped":
+                    raise SlotNotRunning(f"slot {self._section.name} is not running")
+                self._cancel_backoff()
+                self._set("stopped")
+                return
+            await self._stop(self.child, grace_s)
+
+    async def restart(self, *, resume: bool = False, grace_s: float | None = None) -> None:
+        """Stop if running, then start. Raises StartFailed."""
+        async with self._lock:
+            self._cancel_backoff()
+            self._budget.reset()
+            if self.child is not None:
+                await self._stop(self.child, grace_s)
+            await self._start(resume)
+            self.restarts += 1
+
+    async def adopt(self, child: ChildInfo, marks: Sequence[int]) -> None:
+        """Take over a run that an earlier daemon started, its backlog included, and its end if it ended meanwhile."""
+        async with self._lock:
+            self._last_meta = dict(child.meta)
+            base = int(child.meta.get(_RAW_BASE, "0"))
+            self._output.restore(base, marks)
+            backlog, fd = await self._keeper.client.attach(child.run)
+            await self._output.backlog(zlib.crc32(child.run.encode()), backlog)
+            await self._keeper.client.acknowledge(child.run, backlog.gen)
+            self._begin(child, fd, adopted=True)
+            if child.exited_at_ms is not None:
+                self.child_exited(child)
+
+    # -- runs --
+
+    async def _start(self, resume: bool) -> None:
+        if self._forbidden is not None:
+            raise StartFailed(f"slot {self._section.name} can't be started: {self._forbidden}")
+        self._set("starting")
+        try:
+            spec = self._launcher.plan(
+                resume=resume, last_meta=self._last_meta, extra_meta={_RAW_BASE: str(self._raw_head())}
+            )
+            self._output.begin()
+            child, fd = await self._keeper.client.spawn(spec)
+        except (MeshdError, SpawnError, KeeperError) as error:
+            failure = error if isinstance(error, StartFailed) else StartFailed(str(error))
+            self._fail(failure)
+            raise failure from error
+        self._last_meta = dict(child.meta)
+        self.error = None
+        self._begin(child, fd, adopted=False)
+
+    def _fail(self, failure: StartFailed) -> None:
+        self.error = f"{failure.message}; {failure.hint}" if failure.hint else failure.message
+        self._set("failed")
+
+    def _begin(self, child: ChildInfo, fd: int | None, *, adopted: bool) -> None:
+        self.child = child
+        self._ended.clear()
+        if fd is not None:
+            self.master = Master(fd, self._output.read_from, on_end=lambda: None)
+            self.master.start()
+        self._on_begin(child, adopted)
+        self._set("running")
+        if (early := self._early_exits.pop(child.run, None)) is not None:
+            self.child_exited(early)
+
+    def child_exited(self, info: ChildInfo) -> None:
+        """The keeper's notice that the run ended: read the rest, tell everyone, follow the restart policy."""
+        if self.child is None or info.run != self.child.run:
+            if self._lock.locked():
+                self._early_exits = {info.run: info}  # it ended before its start, or adoption, was told
+            return
+        if self.master is not None:
+            self.master.drain(_LAST_READ_BYTES)
+            self.master.close()
+            self.master = None
+        pid, self.child = self.child.pid, None
+        self.exit = ExitStatus(
+            at=rfc3339(info.exited_at_ms), code=info.code, known=info.status_known,
+            signal=None if info.signal is None else signal.Signals(info.signal).name,
+        )  # fmt: skip
+        self._output.end()
+        self._on_end(self.exit, pid)
+        self._ended.set()
+        task = self._spawn_task(self._clean_up(info.run), f"clean up {info.slot}")
+        self._clean_ups[info.run] = task
+        task.add_done_callback(lambda _: self._clean_ups.pop(info.run, None))
+        if self.status != "stopping":
+            self._follow_policy(info.code)
+
+    async def _clean_up(self, run: str) -> None:
+        """End what the agent left behind, grandchildren in sessions of their own included, and forget the run."""
+        try:
+            for signum in (signal.SIGTERM, signal.SIGKILL):
+                if not await self._keeper.client.sweep(run, signum):
+                    break
+                await self._gone(run, KILL_GRACE_S)
+            await self._keeper.client.forget(run)
+        except KeeperError as error:
+            log.warning("run not cleaned up", extra={"slot": self._section.name, "reason": str(error)})
+
+    async def _gone(self, run: str, within_s: float) -> bool:
+        """Wait until no process of `run` is left."""
+        try:
+            async with asyncio.timeout(within_s):
+                while await self._keeper.client.processes(run):  # noqa: ASYNC110 - the kernel tells nobody
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            return False
+        return True
+
+    def _follow_policy(self, code: int | None) -> None:
+        if not wants_restart(self._section.restart, code):
+            self._set("stopped")
+            return
+        delay = self._budget.delay_after_exit()
+        if delay is None:
+            self.error = "it exited too often; see its output, then start it by hand"
+            self._set("failed")
+            return
+        self._set("backoff")
+        self._backoff = asyncio.get_running_loop().call_later(
+            delay, lambda: self._spawn_task(self._restart_after_exit(), f"restart {self._section.name}")
+        )
+
+    async def _restart_after_exit(self) -> None:
+        async with self._lock:
+            if self.status != "backoff":
+                return
+            try:
+                await self._start(False)
+            except StartFailed as error:
+                log.warning("restart failed", extra={"slot": self._section.name, "reason": str(error)})
+                return
+            self.restarts += 1
+
+    async def _stop(self, child: ChildInfo, grace_s: float | None) -> None:
+        self._set("stopping")
+        recipe = self._profile.exit
+        client = self._keeper.client
+        polite_s = recipe.grace_s if grace_s is None else grace_s
+        term_s = recipe.term_grace_s if grace_s is None else grace_s
+        if not (await self._ask_to_exit() and await self._wait_end(polite_s)):
+            await client.kill(child.run, signal.SIGTERM)
+            if not await self._wait_end(term_s):
+                await client.kill(child.run, signal.SIGKILL)
+                await client.sweep(child.run, signal.SIGKILL)
+                if not await self._wait_end(KILL_GRACE_S):
+                    log.error("agent survives SIGKILL", extra={"slot": self._section.name, "pid": child.pid})
+        if (clean_up := self._clean_ups.get(child.run)) is not None:
+            await asyncio.wait({clean_up}, timeout=2 * KILL_GRACE_S)
+        self._set("stopped")
+
+    async def _ask_to_exit(self) -> bool:
+        for number, keys in enumerate(self._profile.exit.keys):
+            if number:
+                await asyncio.sleep(_KEY_PAUSE_S)
+            if self.master is None:
+                break
+            try:
+                await self.master.write(keys.encode(), 1.0)
+            except (WriteError, OSError):
+                return False
+        return bool(self._profile.exit.keys)
+
+    async def _wait_end(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # -- state --
+
+    def _set(self, status: Status) -> None:
+        if status != self.status:
+            self.status = status
+            self._on_change()
+
+    def _cancel_backoff(self) -> None:
+        if self._backoff is not None:
+            self._backoff.cancel()
+            self._backoff = None
+
+    def leave(self) -> None:
+        """The daemon ends and the agent goes on: let go of the terminal without touching the process."""
+        self._cancel_backoff()
+        if self.master is not None:
+            self.master.close()
+            self.master = None

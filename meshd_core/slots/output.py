@@ -1,0 +1,273 @@
+"""From the bytes of a terminal to the lines, the screen and the signals of one slot.
+
+Every byte is in the journal before anything is made of it; every line is in the journal before anyone sees it. After
+the daemon's death the rest is made again from there (`restore`), and nothing is told twice.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from meshd_core.clock import monotonic
+from meshd_core.contracts.kinds import KindProfile
+from meshd_core.pty.messages import Backlog
+from meshd_core.slots.feed import Feed
+from meshd_core.terminal.emulator import Emulator, Signal
+from meshd_core.terminal.journal import Journal
+from meshd_core.terminal.output_chain import OutLine, OutputChain
+from meshd_core.terminal.records import Kind
+from meshd_core.terminal.text_filter import TextFilter
+from meshd_core.terminal.transcript import Transcript
+from meshd_core.types import ActivityState, Cursor, Gap, Screen, Size
+
+_REPLAY_STEP = 16 * 1024
+_SETTLED_S = 0.6
+
+
+class Output:
+    """One slot's terminal, read side. `begin` and `restore` start a run, `end` closes it.
+
+    `reply(bytes)` gets the terminal's answers to the program's queries; `signal(signal, at)` each status signal with
+    the raw offset it came before; `touched()` is called after each piece of output.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        feed: Feed,
+        profile: KindProfile,
+        make_chain: Callable[[int], OutputChain],
+        size: Size,
+        *,
+        reply: Callable[[bytes], None],
+        signal: Callable[[Signal, int], None],
+        touched: Callable[[], None],
+    ) -> None:
+        self._journal, self._feed, self._profile = journal, feed, profile
+        self._make_chain = make_chain
+        self._size = size
+        self._reply, self._signal, self._touched = reply, signal, touched
+        self._signals: list[Signal] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self.bytes_read = 0
+        self.lines = 0
+        self.gaps = 0
+        self._open_terminal(journal.raw_head)
+
+    def _open_terminal(self, start: int) -> None:
+        size = self._size
+        self._chain = self._make_chain(start)
+        self._lost = 0
+        self._emulator = Emulator(size.rows, size.cols, on_reply=self._reply, on_signal=self._signals.append)
+        self._filter = TextFilter() if self._profile.output == "lines" else None
+        self._transcript = (
+            Transcript(self._emulator, self._profile.transcript, monotonic) if self._filter is None else None
+        )
+
+    # -- runs --
+
+    def begin(self) -> None:
+        """A new run of the agent: a fresh terminal; the journal goes on."""
+        self._begin(self._journal.raw_head)
+
+    def _begin(self, start: int) -> None:
+        self._emulator.close()
+        self._open_terminal(start)
+
+    def restore(self, base: int, marks: Sequence[int] = ()) -> None:
+        """After an adoption: rebuild terminal and filters from the journal, and tell the lines that were not told yet.
+
+        `base` is the raw offset at which this run began; `marks` are offsets that no replayed step may span.
+        """
+        start = max(base, self._journal.raw_tail)
+        told, skip = self._journal.consumed
+        told, skip = (told, skip) if told >= start else (start, 0)
+        self._begin(told)
+        if self._transcript is not None:
+            self._transcript.restore(self._recent_lines())
+        with self._emulator.replaying(signals=True):
+            for low, high in _steps(start, self._journal.raw_head, (told, *marks)):
+                data = self._journal.raw(low, high)
+                if self._transcript is not None:
+                    self._transcript.feed(data)
+                else:
+                    self._emulator.feed(data)
+                self._tell_signals(high)
+        if self._filter is not None:
+            self._chain.resume(skip)
+            data = self._journal.raw(told, self._journal.raw_head)
+            self._publish(self._chain.feed(self._filter.feed(data, told)))
+        self._schedule()
+
+    async def backlog(self, run: int, backlog: Backlog) -> None:
+        """Take in what the keeper read while no daemon was there; what was taken in before is skipped."""
+        seen = self._journal.backlog_begin(run, backlog.gen)
+        if backlog.lost_bytes and not seen:
+            self.gap(Gap(lost_lines=None, lost_bytes=backlog.lost_bytes))
+        for low in range(seen, len(backlog.data), _REPLAY_STEP):
+            step = backlog.data[low : low + _REPLAY_STEP]
+            self._journal.append_raw(step)
+            self._take(step)
+            await asyncio.sleep(0)
+
+    def end(self) -> None:
+        """The run ended: what is still unfinished becomes lines."""
+        head = self._journal.raw_head
+        if self._filter is not None:
+            lines = self._chain.feed([(text, head) for text, _ in self._filter.flush()])
+        else:
+            assert self._transcript is not None
+            lines = self._chain.feed([(text, head) for text in self._transcript.flush()])
+        self._publish([*lines, *self._chain.flush()])
+        self._cancel_timer()
+
+    # -- bytes --
+
+    def read_from(self, fd: int) -> int:
+        """One read of the master into the journal, and everything that follows from it; the number of bytes."""
+        view = self._journal.read_from(fd)
+        size = len(view)
+        if size:
+            self._take(bytes(view))
+        return size
+
+    def _take(self, data: bytes) -> None:
+        head = self._journal.raw_head
+        self.bytes_read += len(data)
+        if self._filter is not None:
+            self._publish(self._chain.feed(self._filter.feed(data, head - len(data))))
+            self._emulator.feed(data)
+        else:
+            assert self._transcript is not None
+            self._publish_texts(self._transcript.feed(data))
+            self._schedule()
+        if self._signals:
+            self._tell_signals(head)
+        self._touched()
+
+    def _tell_signals(self, at: int) -> None:
+        while self._signals:
+            self._signal(self._signals.pop(0), at)
+
+    # -- lines --
+
+    def _publish_texts(self, texts: Sequence[str]) -> None:
+        if texts:
+            head = self._journal.raw_head
+            self._publish(self._chain.feed([(text, head) for text in texts]))
+        if self._transcript is not None and self._transcript.lost > self._lost:
+            lost, self._lost = self._transcript.lost - self._lost, self._transcript.lost
+            self.gap(Gap(lost_lines=lost, lost_bytes=0))
+
+    def _publish(self, lines: Sequence[OutLine]) -> None:
+        if not lines:
+            return
+        self.lines += len(lines)
+        self._feed.publish_lines([(line.text, line.raw_end, line.skip) for line in lines])
+
+    def gap(self, gap: Gap) -> None:
+        """Tell readers that output was lost."""
+        self.gaps += 1
+        self._feed.publish_event(Kind.GAP, gap)
+
+    def _schedule(self) -> None:
+        """Call the transcript back when rows will have settled."""
+        due = None if self._transcript is None else self._transcript.due()
+        self._cancel_timer()
+        if due is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, due - monotonic()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._transcript is not None:
+            self._publish_texts(self._transcript.tick())
+            self._schedule()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def lines_after(self, n: int, limit_bytes: int = 1024 * 1024) -> list[str]:
+        """Texts of the held lines whose number is greater than `n`."""
+        start = self._feed.tail_lines(max(0, self._feed.last_n() - n))
+        texts: list[str] = []
+        size = 0
+        while (events := self._feed.read(start)) and size < limit_bytes:
+            for event in events:
+                if event.event == "line" and event.n > n:
+                    texts.append(event.data.decode())
+                    size += len(event.data)
+            start = events[-1].end
+        return texts
+
+    async def reply_lines(self, n: int) -> str:
+        """The lines after line `n` as an answer: without the prompt's echo, after rows had time to settle."""
+        if self._transcript is not None:
+            await asyncio.sleep(_SETTLED_S)
+        echo = [re.compile(pattern) for pattern in self._profile.transcript.echo]
+        lines = [line for line in self.lines_after(n) if not any(pattern.search(line) for pattern in echo)]
+        return "\n".join(lines).strip("\n")
+
+    def _recent_lines(self) -> list[str]:
+        return self.lines_after(max(0, self._feed.last_n() - 4000))
+
+    # -- what is seen --
+
+    def set_activity(self, state: ActivityState) -> None:
+        if self._transcript is not None:
+            self._transcript.set_activity(state)
+            self._schedule()
+
+    def resize(self, size: Size) -> None:
+        self._size = size
+        if self._transcript is not None:
+            self._publish_texts(self._transcript.resize(size.rows, size.cols))
+        else:
+            self._emulator.resize(size.rows, size.cols)
+
+    @property
+    def raw_text(self) -> str:
+        """The visible screen unfiltered: for rules, never for people."""
+        return self._emulator.text()
+
+    @property
+    def raw_title(self) -> str:
+        return self._emulator.title
+
+    @property
+    def bracketed_paste(self) -> bool:
+        return self._emulator.bracketed_paste
+
+    @property
+    def size(self) -> Size:
+        return self._size
+
+    def filtered(self, text: str) -> str:
+        """`text` of any surface as the slot's filters let it be shown."""
+        return self._chain.block(text) if text else text
+
+    def screen(self) -> Screen:
+        """What a person would see now, filtered."""
+        row, col = self._emulator.cursor
+        rows = self.filtered("\n".join(self._emulator.rows())).split("\n")
+        return Screen(
+            rows=rows, cursor=Cursor(row=row, col=col), title=self.filtered(self._emulator.title), size=self._size,
+            alternate=self._emulator.alternate,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self._cancel_timer()
+        self._emulator.close()
+
+
+def _steps(start: int, end: int, marks: Sequence[int]) -> list[tuple[int, int]]:
+    """[start, end) cut at each mark and into steps of at most `_REPLAY_STEP` bytes."""
+    cuts = sorted({start, end, *(mark for mark in marks if start < mark < end)})
+    return [
+        (low, min(low + _REPLAY_STEP, high))
+        for first, high in pairwise(cuts)
+        for low in range(first, high, _REPLAY_STEP)
+    ]

@@ -1,0 +1,346 @@
+"""One slot: its parts wired together, and the views of it that go over the wire."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from meshd_core.config.model import SlotSection
+from meshd_core.contracts.filters import OutputFilter
+from meshd_core.contracts.kinds import AgentKind, AgentSession, KindProfile, Run, Turn
+from meshd_core.errors import SlotNotRunning
+from meshd_core.pty.messages import ChildInfo
+from meshd_core.slots.activity import ActivityTracker, Silence
+from meshd_core.slots.feed import Feed
+from meshd_core.slots.inject_queue import InjectQueue, exit_text
+from meshd_core.slots.keyboard import Keyboard
+from meshd_core.slots.launch import Launcher, Prepare
+from meshd_core.slots.lifecycle import KeeperLink, Lifecycle
+from meshd_core.slots.output import Output
+from meshd_core.slots.receipts import Entry, ReceiptStore
+from meshd_core.slots.typist import Typist
+from meshd_core.slots.views import Views
+from meshd_core.terminal.emulator import Signal
+from meshd_core.terminal.journal import Journal
+from meshd_core.terminal.output_chain import OutputChain
+from meshd_core.terminal.records import Kind
+from meshd_core.types import (
+    Dialog,
+    DialogEvent,
+    EndEvent,
+    ExitStatus,
+    InjectRequest,
+    Receipt,
+    Screen,
+    Size,
+    SlotDetail,
+    StateEvent,
+)
+from meshd_core.types import Slot as SlotView
+
+log = logging.getLogger(__name__)
+
+LOOK_AFTER_S = 0.015
+"""The screen is judged this long after the last byte ..."""
+LOOK_AT_LATEST_S = 0.06
+"""... or this long after the first one."""
+REPLY_TIMEOUT_S = 5.0
+_WATCH_PAUSE_S = 1.0
+_SILENCE_CHECK_S = 5.0
+
+
+class SlotPlan(msgspec.Struct, frozen=True):
+    """All that is decided of a slot before it lives."""
+
+    section: SlotSection
+    """`cwd` absolute."""
+    node: str
+    kind: AgentKind
+    profile: KindProfile
+    filters: list[OutputFilter]
+    journal_path: Path
+    prepare: Prepare
+    secret_names: frozenset[str]
+    unavailable: str | None = None
+    """Why this slot can't be started: its kind's plugin failed."""
+
+
+class Slot:
+    """A named agent on this node. `running()` owns its tasks; everything else is called from the event loop."""
+
+    def __init__(self, plan: SlotPlan, keeper: KeeperLink, store: ReceiptStore) -> None:
+        section = plan.section
+        self.name, self.section, self.profile, self.kind = section.name, section, plan.profile, plan.kind
+        self.launcher = Launcher(section, plan.node, plan.kind, plan.profile, plan.prepare, plan.secret_names)
+        self._journal = Journal.open(plan.journal_path)
+        self._tracker = ActivityTracker(plan.profile, self._activity_changed)
+        self.feed = Feed(self._journal, StateEvent(status="stopped", activity=self._tracker.activity))
+        self._silence = Silence()
+        self._output = Output(
+            self._journal, self.feed, plan.profile,
+            lambda start: OutputChain(section.name, plan.filters, start=start, on_error=self._filter_failed),
+            Size(rows=section.rows, cols=section.cols), reply=self._answer_query, signal=self._signal,
+            touched=self._touched,
+        )  # fmt: skip
+        self._keyboard = Keyboard(self._journal, self._output, self._tracker, lambda: self._life.master)
+        self.queue = InjectQueue(
+            section.name, plan.node, plan.profile, store, self._tracker,
+            publish=lambda receipt: self.feed.publish_event(Kind.INJECT, receipt), reply=self._reply,
+            silent_s=lambda: self._silence.seconds,
+        )  # fmt: skip
+        self._life = Lifecycle(
+            section, plan.profile, self.launcher, keeper, self._output, lambda: self._journal.raw_head,
+            on_change=self._state_changed, on_begin=self._run_began, on_end=self._run_ended,
+            spawn_task=self._spawn_task,
+        )  # fmt: skip
+        self._views = Views(
+            plan.node, self.launcher, self._life, self._tracker, self._output, self.queue, self.feed, self._keyboard
+        )
+        if (record := self._journal.newest(Kind.END)) is not None:
+            self._life.exit = msgspec.json.decode(record.data, type=EndEvent).exit
+        if plan.unavailable is not None:
+            self._life.forbid(plan.unavailable)
+        self._tasks: asyncio.TaskGroup | None = None
+        self._session = AgentSession()
+        self._watch: asyncio.Task[None] | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._look_first = 0.0
+        self._changed = asyncio.Event()
+        self._shown_dialog: Dialog | None = None
+        self._proofs: list[tuple[int, str]] = []
+
+    # -- what is seen --
+
+    def view(self) -> SlotView:
+        return self._views.slot()
+
+    def detail(self) -> SlotDetail:
+        return self._views.detail()
+
+    def screen(self) -> Screen:
+        return self._output.screen()
+
+    async def wait_for(self, states: Collection[str], wait_s: float) -> None:
+        """Wait until the activity or the status is one of `states`, or until `wait_s` has passed."""
+        try:
+            async with asyncio.timeout(wait_s):
+                while self._life.status not in states and self._tracker.activity.state not in states:
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    # -- tasks --
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The slot lives inside: its queue, its session, its timers. Leaving lets go of the agent, not ends it."""
+        async with asyncio.TaskGroup() as self._tasks:
+            own = [
+                self._tasks.create_task(self.queue.run(), name=f"queue {self.name}"),
+                self._tasks.create_task(self._check_silence(), name=f"silence {self.name}"),
+            ]
+            try:
+                yield
+            finally:
+                self._life.leave()
+                for task in (*own, *([self._watch] if self._watch else [])):
+                    task.cancel()
+        self._tasks = None
+
+    def close(self) -> None:
+        """After `running`: free the terminal and the journal."""
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        self._output.close()
+        self._journal.close()
+
+    def _spawn_task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        assert self._tasks is not None
+        return self._tasks.create_task(coroutine, name=name)
+
+    async def _check_silence(self) -> None:
+        while True:
+            await asyncio.sleep(_SILENCE_CHECK_S)
+            if self._life.child is not None:
+                self._tracker.silent(self._silence.seconds)
+
+    # -- commands --
+
+    async def start(self, resume: bool = False) -> None:
+        await self._life.start(resume=resume)
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        await self._life.stop(grace_s)
+
+    async def restart(self, resume: bool = False, grace_s: float | None = None) -> None:
+        await self._life.restart(resume=resume, grace_s=grace_s)
+
+    async def adopt(self, child: ChildInfo) -> None:
+        """Take over a run that an earlier daemon started."""
+        self.queue.load()
+        self._restore_activity()
+        entry = self.queue.in_doubt()
+        self._proofs.clear()
+        await self._life.adopt(child, [entry.raw_mark] if entry is not None else [])
+
+    def child_exited(self, info: ChildInfo) -> None:
+        self._life.child_exited(info)
+
+    def not_adopted(self) -> None:
+        """No run of this slot is left: what an earlier daemon had queued can't be typed any more."""
+        self.queue.load()
+        self.queue.agent_exited(exit_text(self.name))
+
+    async def inject(self, request: InjectRequest, principal: str, key: str | None) -> Receipt:
+        """Queue a prompt and wait for its `until`. Raises SlotNotRunning and what `InjectQueue.accept` raises."""
+        if self._life.child is None or self._life.status not in ("running", "starting"):
+            entry = self.queue.known(request, principal, key)
+            if entry is None:
+                raise SlotNotRunning(
+                    f"slot {self.name} is {self._life.status}", hint=f"'meshd start {self.name}' starts its agent"
+                )
+        else:
+            entry = self.queue.accept(request, principal, key)
+        return await self.queue.wait(entry, request.until, request.timeout_s)
+
+    @property
+    def child(self) -> ChildInfo | None:
+        """The run that is alive, if one is."""
+        return self._life.child
+
+    @property
+    def master_fd(self) -> int | None:
+        return None if self._life.master is None else self._life.master.fd
+
+    # -- runs --
+
+    def _run_began(self, child: ChildInfo, adopted: bool) -> None:
+        self._silence.broken()
+        if not adopted:
+            self._tracker.reset()
+        run = Run(
+            slot=self.name, pid=child.pid, started_at_ms=child.started_at_ms, cwd=str(self.launcher.folder()),
+            env={}, meta=child.meta,
+        )  # fmt: skip
+        self._session = self._make_session(run)
+        self._watch = self._spawn_task(self._watch_session(self._session), f"session {self.name}")
+        typist = Typist(self._keyboard, self.profile, self.queue.record)
+        in_doubt = self.queue.in_doubt() if adopted else None
+        if in_doubt is not None and self._proven(in_doubt):
+            self.queue.prove(in_doubt)
+            in_doubt = None
+        self.queue.agent_started(typist, child.run)
+        if in_doubt is not None:
+            self.queue.doubt(in_doubt, paste_open=in_doubt.stage == "writing")
+        self._look_soon()
+
+    def _proven(self, entry: Entry) -> bool:
+        """Whether, after its Enter, the journal or the backlog shows that the agent began to work."""
+        return entry.stage == "entered" and any(at > entry.raw_mark for at, state in self._proofs if state != "idle")
+
+    def _run_ended(self, status: ExitStatus, pid: int) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        self._tracker.reset()
+        self.queue.agent_exited(exit_text(self.name))
+        self.feed.publish_event(Kind.END, EndEvent(exit=status, pid=pid))
+
+    def _restore_activity(self) -> None:
+        """What the journal's newest `state` event says: it holds until something newer is seen."""
+        if (record := self._journal.newest(Kind.STATE)) is not None:
+            state = msgspec.json.decode(record.data, type=StateEvent)
+            self._tracker.restore(state.activity, state.dialog)
+
+    def _make_session(self, run: Run) -> AgentSession:
+        try:
+            return self.kind.session(run)
+        except Exception:
+            # A plugin's code: the slot lives on with what the terminal shows.
+            log.exception("kind failed to make a session", extra={"slot": self.name, "kind": self.profile.name})
+            return AgentSession()
+
+    async def _watch_session(self, session: AgentSession) -> None:
+        while True:
+            try:
+                await session.watch(self._tracker.observe)
+                return
+            except Exception:
+                # A plugin's code: its channel is tried again, the slot lives on without it.
+                log.exception("session of kind failed", extra={"slot": self.name, "kind": self.profile.name})
+            await asyncio.sleep(_WATCH_PAUSE_S)
+
+    async def _reply(self, entry: Entry) -> str | None:
+        """The agent's answer: from its own log if the kind reads one, else the lines since Enter."""
+        reply: str | None = None
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                reply = await self._session.reply(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
+        except TimeoutError:
+            log.warning("no reply from the agent's own log in time", extra={"slot": self.name})
+        except Exception:
+            log.exception("kind failed to read a reply", extra={"slot": self.name, "kind": self.profile.name})
+        if reply is not None:
+            return self._output.filtered(reply)
+        return await self._output.reply_lines(entry.line_mark)
+
+    # -- what happens --
+
+    def _answer_query(self, data: bytes) -> None:
+        self._keyboard.answer(data)
+
+    def _signal(self, signal: Signal, at: int) -> None:
+        if self._life.child is None:
+            self._proofs.append((at, signal.state))
+        self._tracker.signal(signal)
+
+    def _touched(self) -> None:
+        self._silence.broken()
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        """Judge the screen once it has been quiet for a moment, or has been in motion for too long."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._look_timer is None:
+            self._look_first = now
+        else:
+            if now + LOOK_AFTER_S >= self._look_first + LOOK_AT_LATEST_S:
+                return
+            self._look_timer.cancel()
+        self._look_timer = loop.call_at(min(now + LOOK_AFTER_S, self._look_first + LOOK_AT_LATEST_S), self._look)
+
+    def _look(self) -> None:
+        self._look_timer = None
+        if self._life.child is not None:
+            self._tracker.look(self._output.raw_text, self._output.raw_title)
+
+    def _activity_changed(self) -> None:
+        self._output.set_activity(self._tracker.activity.state)
+        self._keyboard.activity_changed()
+        self.queue.activity_changed()
+        if self._life.child is not None:
+            self._state_changed()
+
+    def _state_changed(self) -> None:
+        """Tell readers, waiters and the snapshot; the journal's `state` events are what an adoption starts from."""
+        before, dialog = self._shown_dialog, self._tracker.dialog
+        self._shown_dialog = dialog
+        state = StateEvent(status=self._life.status, activity=self._views.activity(), dialog=self._views.dialog(dialog))
+        self.feed.set_snapshot(state)
+        self.feed.publish_event(Kind.STATE, state)
+        if (before.id if before else None) != (dialog.id if dialog else None):
+            if (closed := self._views.dialog(before)) is not None:
+                self.feed.publish_event(Kind.DIALOG, DialogEvent(event="closed", dialog=closed))
+            if state.dialog is not None:
+                self.feed.publish_event(Kind.DIALOG, DialogEvent(event="opened", dialog=state.dialog))
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _filter_failed(self, name: str, error: Exception) -> None:
+        self._views.filter_errors += 1
+        log.error("output filter failed", extra={"slot": self.name, "filter": name, "reason": type(error).__name__})

@@ -1,0 +1,95 @@
+"""A slot as it goes over the wire: every text filtered, no value of its environment shown."""
+
+import msgspec
+
+from meshd_core.clock import rfc3339
+from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.feed import Feed
+from meshd_core.slots.inject_queue import InjectQueue
+from meshd_core.slots.keyboard import Keyboard
+from meshd_core.slots.launch import Launcher
+from meshd_core.slots.lifecycle import Lifecycle
+from meshd_core.slots.output import Output
+from meshd_core.types import Activity, Dialog, OutputRange, Slot, SlotConfig, SlotCounters, SlotDetail
+
+
+class Views:
+    """Makes the wire types of one slot from its parts."""
+
+    def __init__(
+        self, node: str, launcher: Launcher, life: Lifecycle, tracker: ActivityTracker, output: Output,
+        queue: InjectQueue, feed: Feed, keyboard: Keyboard,
+    ) -> None:  # fmt: skip
+        self._node, self._launcher, self._life = node, launcher, life
+        self._tracker, self._output, self._queue, self._feed = tracker, output, queue, feed
+        self._keyboard = keyboard
+        self.filter_errors = 0
+        self.agent_version: str | None = None
+
+    def activity(self) -> Activity:
+        """The activity, with its evidence's texts filtered."""
+        activity = self._tracker.activity
+        evidence = tuple(
+            msgspec.structs.replace(item, matched=self._output.filtered(item.matched)) for item in activity.evidence
+        )
+        return msgspec.structs.replace(activity, evidence=evidence)
+
+    def dialog(self, dialog: Dialog | None) -> Dialog | None:
+        """`dialog` with all its texts filtered."""
+        if dialog is None:
+            return None
+        shown = self._output.filtered
+        return msgspec.structs.replace(
+            dialog,
+            question=shown(dialog.question),
+            command=None if dialog.command is None else shown(dialog.command),
+            options=tuple(msgspec.structs.replace(option, label=shown(option.label)) for option in dialog.options),
+            evidence=tuple(msgspec.structs.replace(item, matched=shown(item.matched)) for item in dialog.evidence),
+        )
+
+    def slot(self) -> Slot:
+        """The slot as lists show it."""
+        section, child = self._launcher.section, self._life.child
+        return Slot(
+            name=section.name,
+            node=self._node,
+            address=f"{section.name}@{self._node}",
+            kind=section.kind,
+            labels=section.labels,
+            status=self._life.status,
+            activity=self.activity(),
+            dialog=self.dialog(self._tracker.dialog),
+            pid=None if child is None else child.pid,
+            started_at=None if child is None else rfc3339(child.started_at_ms),
+            restarts=self._life.restarts,
+            exit=self._life.exit,
+            agent_version=self.agent_version,
+            title=self._output.filtered(self._output.raw_title) if child is not None else "",
+            size=self._output.size,
+            queue=self._queue.length,
+            output=OutputRange(
+                first_id=self._feed.id_of(self._feed.tail),
+                last_id=self._feed.id_of(self._feed.head),
+                lines=self._feed.last_n() - self._feed.first_n() + 1,
+            ),
+            error=self._life.error,
+        )
+
+    def detail(self) -> SlotDetail:
+        """The slot with its configuration, counters and queue."""
+        section = self._launcher.section
+        return SlotDetail(
+            **{field: getattr(slot, field) for slot in (self.slot(),) for field in slot.__struct_fields__},
+            config=SlotConfig(
+                command=section.command, args=section.args, cwd=str(self._launcher.folder()),
+                env=sorted(section.env), autostart=section.autostart, restart=section.restart,
+                filters=section.filters,
+            ),
+            counters=SlotCounters(
+                bytes_read=self._output.bytes_read, bytes_written=self._keyboard.bytes_written,
+                lines=self._output.lines, gaps=self._output.gaps, injects=self._queue.accepted,
+                filter_errors=self.filter_errors,
+            ),
+            queued=self._queue.ids(),
+            held=self._queue.held,
+        )  # fmt: skip

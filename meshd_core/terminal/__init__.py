@@ -1,0 +1,1 @@
+"""What an agent's terminal says: the journal that keeps it, the filters and the emulator that read it."""

@@ -1,0 +1,47 @@
+"""Which rows of a screen are text for the transcript, by a kind's `TranscriptRules`.
+
+Below the live line lie the input box, dialogs and status: they are drawn again and again and are never lines.
+"""
+
+import re
+from collections.abc import Sequence
+
+from meshd_core.contracts.kinds import TranscriptRules
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.MULTILINE) if patterns else None
+
+
+class RowRules:
+    """The compiled rules. Raises `re.error` for a pattern that isn't a regular expression."""
+
+    def __init__(self, rules: TranscriptRules) -> None:
+        self.empty = not (rules.live or rules.drop or rules.strip or rules.echo)
+        self._live = [re.compile(pattern, re.MULTILINE) for pattern in rules.live]
+        self._drop = _any_of(rules.drop)
+        self._strip = _any_of(rules.strip)
+        self._echo = _any_of(rules.echo)
+
+    def live_row(self, rows: Sequence[str]) -> int | None:
+        """The first live row: the earliest of the patterns' last matches; None if nothing matches."""
+        text = "\n".join(rows)
+        first: int | None = None
+        for pattern in self._live:
+            start = -1
+            for match in pattern.finditer(text):
+                start = match.start()
+            if start >= 0 and (first is None or start < first):
+                first = start
+        return None if first is None else text.count("\n", 0, first)
+
+    def clean(self, row: str) -> str | None:
+        """`row` as a line: no gutters, no trailing or no-break spaces; None for a row that is never a line."""
+        if self._drop and self._drop.search(row):
+            return None
+        text = self._strip.sub("", row) if self._strip else row
+        return text.replace("\xa0", " ").rstrip()
+
+    def is_echo(self, row: str) -> bool:
+        """Whether `row`, as drawn, is an echoed prompt, which can't grow."""
+        return bool(self._echo and self._echo.search(row))

@@ -1,0 +1,188 @@
+"""One screen's way onto its tape: which of the rows seen are new, and when each has settled.
+
+The primary screen hands over rows that scrolled away, so its place on the tape is always known. The alternate screen
+has no history: how far it scrolled is found by laying its rows over the tape and the rows still pending.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from meshd_core.terminal.transcript_tape import Placed, Tape, compact
+from meshd_core.terminal.transcript_volatile import VolatileRows
+from meshd_core.types import ActivityState
+
+SETTLE_S = 0.25
+REAPPEAR_S = 1.0
+"""After a clear or a resize, for so long, a row that is on the tape is that row again."""
+_TAIL_S: dict[ActivityState, float] = {"idle": SETTLE_S, "waiting": SETTLE_S, "busy": 6.0}
+_TAIL_UNKNOWN_S = 1.0
+
+
+class Row(NamedTuple):
+    """One line of the screen as the transcript would show it; `blank_before`: an empty row stands above it."""
+
+    text: str
+    compact: str
+    blank_before: bool
+    echo: bool = False
+
+
+class Sample(NamedTuple):
+    """What is seen at one moment: rows that left for good, rows above the live line."""
+
+    scrolled: Sequence[Row]
+    rows: Sequence[Row]
+
+
+class _Pending(Struct):
+    row: Row
+    known: int
+    at: int | None
+    since: float
+    tail: bool
+
+
+def rest_of(text: str, known: int) -> str:
+    """What follows the first `known` characters of `text` that aren't spaces."""
+    if not known:
+        return text
+    for index, char in enumerate(text):
+        if not char.isspace():
+            if not known:
+                return text[index:]
+            known -= 1
+    return ""
+
+
+class ScreenTrack:
+    """The tape of the primary or of the alternate screen, its pending rows and what they wait for."""
+
+    def __init__(self, *, alternate: bool, agent: bool) -> None:
+        self._alternate, self._agent = alternate, agent
+        self.tape = Tape()
+        self._anchor = 0
+        self._lost_place = self._replayed = False
+        self._reappear_until = 0.0
+        self._pending: list[_Pending] = []
+        self._last: Sample | None = None
+        self._volatile = VolatileRows()
+        self._blank = self._spoke = False
+        self.lost = 0
+
+    def restore(self, lines: Iterable[str]) -> None:
+        """Begin with a tape that has `lines`."""
+        for line in lines:
+            self.tape.append(compact(line))
+            self._spoke = True
+        self._anchor = self.tape.end
+
+    def redrawn(self, now: float, *, replayed: bool = False) -> None:
+        """The screen was cleared, resized or drawn by a replay: its place must be looked for."""
+        self._lost_place, self._reappear_until = True, now + REAPPEAR_S
+        self._replayed = self._replayed or replayed
+        self._last = None
+        self._volatile.forget()
+
+    def observe(self, sample: Sample, now: float) -> list[str]:
+        """Take what is seen; lines that left the screen are returned, visible ones become pending."""
+        if not sample.scrolled and sample == self._last:
+            return []
+        if sample.scrolled:
+            self._volatile.forget()
+        volatile = self._volatile.look([row.text for row in sample.rows], now)
+        rows = [row for y, row in enumerate(sample.rows) if y not in volatile]
+        self._last = sample
+        out: list[str] = []
+        scrolled = list(sample.scrolled)
+        start, first, sure = self._place(scrolled, rows, now, out)
+        every = scrolled + rows
+        walk = self.tape.walk([row.compact for row in every], start, first)
+        placed = list(walk.placed)
+        if now < self._reappear_until and not (sure and walk.clean):
+            placed = [self._reappeared(row, place) for row, place in zip(every, placed, strict=True)]
+        if every:
+            self._lost_place = False
+        starts = [*walk.starts, 0]
+        tail = rows[-1] if rows else None
+        before = {(item.row.text, item.known, item.at is None): item.since for item in self._pending}
+        self._pending = []
+        shift = 0
+        for index, (row, place) in enumerate(zip(every, placed, strict=True)):
+            if index < len(scrolled):
+                moved = self._write(row, place.known, None if place.at is None else place.at + shift, out)
+                shift += moved if place.at is not None else 0
+            elif place.known < len(row.compact):
+                at = None if place.at is None else place.at + shift
+                since = before.get((row.text, place.known, at is None), now)
+                self._pending.append(_Pending(row, place.known, at, since, row is tail))
+        self._anchor = starts[len(scrolled)] + shift if rows else self.tape.end
+        return out
+
+    def _place(self, scrolled: list[Row], rows: list[Row], now: float, out: list[str]) -> tuple[int, int, bool]:
+        """A tape position, the index of the row that lies there, and whether that is sure.
+
+        Pending rows that scrolled off the alternate screen are committed.
+        """
+        texts = [row.compact for row in (scrolled + rows)[:64]]
+        if not texts or not (self._alternate or self._lost_place):
+            return self._anchor, 0, True
+        pending = [item for item in self._pending if item.at is None]
+        view = self.tape.with_rows([item.row.compact[item.known :] for item in pending])
+        replayed, self._replayed = self._replayed, False
+        # What a replay has drawn ends at the tape's end or beyond: text that only looks alike lies further back.
+        floor = self.tape.end - 2 * sum(map(len, texts)) if replayed else 0
+        found = view.locate(texts, self._anchor, floor)
+        if found is None and replayed:
+            return self.tape.end, 0, True
+        if found is None:
+            # Nothing of the last screen is left: it was replaced, or more than a screen went by unseen.
+            if self._alternate and pending and now >= self._reappear_until:
+                self.lost += 1
+                for item in pending:
+                    self._write(item.row, item.known, None, out)
+                self._pending = []
+            return self.tape.end, 0, False
+        for item in pending[: view.gone(found[0])]:
+            self._write(item.row, item.known, None, out)
+            self._pending.remove(item)
+        return *found, True
+
+    def _reappeared(self, row: Row, place: Placed) -> Placed:
+        return Placed(len(row.compact)) if not place.known and self.tape.holds(row.compact) else place
+
+    def commit(self, state: ActivityState, now: float, *, final: bool = False) -> list[str]:
+        """Lines that have settled by `now`, strictly from top to bottom; `final`: all of them."""
+        out: list[str] = []
+        while self._pending and (final or now >= self._ripe(self._pending[0], state)):
+            item = self._pending.pop(0)
+            moved = self._write(item.row, item.known, item.at, out)
+            for other in self._pending if item.at is not None else ():
+                if other.at is not None:
+                    other.at += moved
+        return out
+
+    def due(self, state: ActivityState) -> float | None:
+        """When the next row will have settled, if nothing changes."""
+        return self._ripe(self._pending[0], state) if self._pending else None
+
+    def _ripe(self, item: _Pending, state: ActivityState) -> float:
+        if not item.tail or not self._agent or item.row.echo:
+            return item.since + SETTLE_S
+        return item.since + _TAIL_S.get(state, _TAIL_UNKNOWN_S)
+
+    def _write(self, row: Row, known: int, at: int | None, out: list[str]) -> int:
+        """Put the unknown rest of `row` on the tape and into `out`; returns its length."""
+        rest = row.compact[known:]
+        if not rest:
+            return 0
+        if at is None:
+            self.tape.append(rest)
+        else:
+            self.tape.insert(at, rest)
+        if row.blank_before and not known and self._spoke:
+            out.append("")
+        self._spoke = True
+        out.append(rest_of(row.text, known))
+        return len(rest)

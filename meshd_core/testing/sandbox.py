@@ -1,0 +1,86 @@
+"""Homes for real agent CLIs: nothing of the person's is read or changed, no question is asked, no network is needed.
+
+Each function writes a CLI's configuration below a folder and returns the environment that makes the CLI use it and the
+fake model backend. Facts measured with claude 2.1.330 and opencode 1.18.33.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from meshd_core.testing.model_backend import MODEL
+
+FAKE_KEY = "sk-ant-fake-0000000000000000000000000000000000000000"
+"""Not a secret: the backend takes any key."""
+APPROVED_KEY_CHARACTERS = 20
+"""claude remembers an approved key by its end."""
+_KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "COLORTERM")
+
+
+def base_environment(home: Path) -> dict[str, str]:
+    """Only what a program needs, and every folder of the user's below `home`."""
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    environment.update(
+        HOME=str(home),
+        XDG_CONFIG_HOME=str(home / ".config"),
+        XDG_DATA_HOME=str(home / ".local/share"),
+        XDG_STATE_HOME=str(home / ".local/state"),
+        XDG_CACHE_HOME=str(home / ".cache"),
+        TERM="xterm-256color",
+    )
+    return environment
+
+
+def claude_home(home: Path, cwd: Path, backend_url: str) -> dict[str, str]:
+    """A home of claude that trusts `cwd` and talks to `backend_url`."""
+    config_dir = home / ".claude"
+    _write_json(
+        config_dir / ".claude.json",
+        {
+            "hasCompletedOnboarding": True,
+            "theme": "dark",
+            "customApiKeyResponses": {"approved": [FAKE_KEY[-APPROVED_KEY_CHARACTERS:]], "rejected": []},
+            "projects": {str(cwd): {"hasTrustDialogAccepted": True}},
+        },
+    )
+    return {
+        **base_environment(home),
+        "CLAUDE_CONFIG_DIR": str(config_dir),
+        "ANTHROPIC_BASE_URL": backend_url,
+        "ANTHROPIC_API_KEY": FAKE_KEY,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+
+
+def opencode_home(home: Path, backend_url: str) -> dict[str, str]:
+    """A home of opencode that asks before edits and commands and talks to `backend_url`."""
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "Fake",
+        "options": {"baseURL": f"{backend_url}/v1", "apiKey": FAKE_KEY},
+        "models": {MODEL: {"name": "Fake model"}},
+    }
+    _write_json(
+        home / ".config/opencode/opencode.json",
+        {
+            "provider": {"fake": provider},
+            "model": f"fake/{MODEL}",
+            "small_model": f"fake/{MODEL}",
+            "permission": {"bash": "ask", "edit": "ask"},
+            "autoupdate": False,
+            "share": "disabled",
+        },
+    )
+    return {
+        **base_environment(home),
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+    }
+
+
+def _write_json(path: Path, value: Mapping[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2))

@@ -1,0 +1,47 @@
+"""How Claude Code is started: with a session id of ours, so that its log can be found."""
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from meshd_claude.log import find_log
+from meshd_claude.profile import PROFILE
+from meshd_claude.session import ClaudeSession
+from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run
+
+CONFIG_DIR = "config_dir"
+SESSION_ID = "session_id"
+_CHOOSES_SESSION = ("--session-id", "--resume", "-r", "--continue", "-c", "--from-pr", "--print", "-p")
+
+
+class ClaudeKind(AgentKind):
+    """Claude Code; the permission mode is never touched."""
+
+    profile = PROFILE
+
+    def launch(self, spec: LaunchSpec) -> Launch:
+        config_dir = config_folder(spec.env)
+        meta = {CONFIG_DIR: str(config_dir)}
+        session_args: tuple[str, ...] = ()
+        if not any(argument.partition("=")[0] in _CHOOSES_SESSION for argument in (*spec.command[1:], *spec.args)):
+            last = spec.last_meta.get(SESSION_ID)
+            # A conversation without a prompt has no log, and resuming it would end the program at once.
+            if spec.resume and last and find_log(config_dir, last) is not None:
+                session_args, meta[SESSION_ID] = ("--resume", last), last
+            else:
+                new = str(uuid.uuid4())
+                session_args, meta[SESSION_ID] = ("--session-id", new), new
+        env = {} if "DISABLE_AUTOUPDATER" in spec.env else {"DISABLE_AUTOUPDATER": "1"}
+        return Launch(argv=(*spec.command, *session_args, *spec.args), env=env, meta=meta)
+
+    def session(self, run: Run) -> AgentSession:
+        config_dir = run.meta.get(CONFIG_DIR)
+        if config_dir is None:
+            return AgentSession()
+        return ClaudeSession(run.pid, run.started_at_ms, Path(config_dir), run.meta.get(SESSION_ID))
+
+
+def config_folder(env: Mapping[str, str]) -> Path:
+    """Where Claude Code keeps its sessions: CLAUDE_CONFIG_DIR, else `~/.claude`."""
+    configured = env.get("CLAUDE_CONFIG_DIR")
+    return Path(configured) if configured else Path(env.get("HOME") or Path.home()) / ".claude"

@@ -1,0 +1,99 @@
+"""What Claude Code looks like and how it is typed into. Measured with 2.1.330, in both screen modes.
+
+Its status signals are asked for (`OSC 7501 ; ?`) and sent only if answered, which core does. A turn ends with `done`,
+an interrupted or denied one with `idle`, a failed one with `error`.
+"""
+
+from meshd_core.api import (
+    DialogOption,
+    ExitRecipe,
+    Keys,
+    KindProfile,
+    Rule,
+    SanitizeRules,
+    SubmitRecipe,
+    TranscriptRules,
+)
+
+# The input box stands between two rules; where it is seen, no trust, key or login screen can be up: without this, a
+# conversation about those screens would look like one.
+_NO_INPUT_BOX = r"\A(?![\s\S]*^❯[^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}─{20,})[\s\S]*?"
+_CHOICES = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
+
+RULES = (
+    Rule(
+        "claude-trust", "onboarding",
+        _NO_INPUT_BOX + r"^ *Accessing workspace:[\s\S]*?(Is this a project you created or one you trust\?)",
+        override=True, dialog="trust",
+    ),
+    Rule(
+        "claude-api-key", "onboarding",
+        _NO_INPUT_BOX + r"^ *Detected a custom API key[\s\S]*?^ *(Do you want to use this API key\?)",
+        override=True, dialog="login",
+    ),
+    Rule(
+        "claude-theme", "onboarding",
+        _NO_INPUT_BOX + r"^ *(Choose the text style that looks best[^\n]*)",
+        override=True, dialog="theme",
+    ),
+    Rule(
+        "claude-login", "onboarding",
+        _NO_INPUT_BOX + r"^ *(Select login method:|Paste code here if prompted)",
+        override=True, dialog="login",
+    ),
+    Rule(
+        "claude-rate-limit", "limited",
+        r"^\S [^\n]*\b429\b[^\n]*· retrying in \d+ ?s · attempt \d+/\d+",
+        override=True, last_rows=12,
+    ),
+    Rule(
+        "claude-approval", "waiting",
+        r"^ *(Do you want to [^\n]+\?)\n(?: *❯? *\d\. [^\n]*\n){2,8}\s*Esc to cancel",
+        dialog="approval", options=_CHOICES,
+    ),
+    Rule("claude-busy", "busy", r"\besc to interrupt\b", last_rows=4),
+    Rule("claude-idle", "idle", r"^❯[^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}─{20,}", confidence=0.6),
+)  # fmt: skip
+
+TRANSCRIPT = TranscriptRules(
+    live=(
+        r"^─{20,}[^\n]*\n(?:❯|!|#)[^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}?─{20,}",
+        r"^─{20,}[^\n]*\n(?=(?:(?!─{20,})[^\n]*\n){0,30}[^\n]*❯ 1\. )",
+    ),
+    drop=(
+        r"^ ?[▐▝▘ ]{1,3}[▛▜█▝▘▐▌▙▟ ]{3,}",
+        r"^[✻✶✳✽✢·*] \S+(?: \S+){0,6}(?:…| for \d+)",
+        r"◐ \w+ · /effort$",
+        r"^ +⎿ +Tip: ",
+        r"^● ?$",
+        r"^ +Waiting for permission…",
+    ),
+    echo=(r"^❯ ",),
+)
+
+PROFILE = KindProfile(
+    name="claude",
+    title="Claude Code",
+    commands=("claude",),
+    install_hint="install Claude Code: npm install -g @anthropic-ai/claude-code",
+    output="screen",
+    proves="completed",
+    signals=True,
+    rules=RULES,
+    submit=SubmitRecipe(
+        paste="bracketed",
+        settle_s=0.5,
+        confirm_s=4.0,
+        second_enter=True,
+        input_box=r"^─{20,}[^\n]*\n❯((?:(?!─{20,})[^\n]*\n){1,30}?)─{20,}",
+        # Ctrl-U takes half a line; a folded paste is one character. On an empty box it does nothing, where a Ctrl-C
+        # too many would end the program.
+        clear="\x15" * 40,
+    ),
+    sanitize=SanitizeRules(leading_bang=True, trailing_mention="@"),
+    exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=5.0, term_grace_s=5.0),
+    # Never a number to deny: option 3 is "No" in 2.1.197 and "Yes, and switch to auto mode" in 2.1.330.
+    keys=Keys(accept="1", deny="\x1b", interrupt="\x1b"),
+    transcript=TRANSCRIPT,
+    api_complete=True,
+)

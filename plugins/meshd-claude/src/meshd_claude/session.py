@@ -1,0 +1,156 @@
+"""Claude Code's own channels during one run: its status file and its session log.
+
+`$CLAUDE_CONFIG_DIR/sessions/<pid>.json` holds `{pid, sessionId, version, startedAt, status, statusUpdatedAt,
+waitingFor}` and is rewritten in place at each change (a parse error means: look again). It is stale after kill -9.
+Measured with 2.1.330; it does not exist before the trust dialog is answered.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from meshd_claude.log import Answer, ToolCall, find_answer, find_log, pending_call
+from meshd_core.api import AgentSession, DialogOption, Observation, Turn
+
+POLL_S = 0.2
+REPLY_WAIT_S = 2.0
+"""The log's last record comes up to 140 ms after the model's last byte, and up to 220 ms on a busy machine."""
+REPLY_POLL_S = 0.05
+CALL_POLLS = 10
+START_SLACK_MS = 10_000
+_OPTIONS = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
+
+
+class Status(
+    Struct,
+    frozen=True,
+    rename={
+        "session_id": "sessionId", "started_at": "startedAt", "updated_at": "statusUpdatedAt",
+        "waiting_for": "waitingFor",
+    },
+):  # fmt: skip
+    """The status file."""
+
+    session_id: str | None = None
+    version: str | None = None
+    started_at: float | None = None
+    status: str | None = None
+    updated_at: float | None = None
+    waiting_for: str | None = None
+
+
+class ClaudeSession(AgentSession):
+    """One run; `session_id` is what it was launched with, replaced by what the status file says (after /clear)."""
+
+    def __init__(self, pid: int, started_at_ms: int, config_dir: Path, session_id: str | None) -> None:
+        self._path = config_dir / "sessions" / f"{pid}.json"
+        self._started_at_ms = started_at_ms
+        self._config_dir = config_dir
+        self._session_id = session_id
+        self._version: str | None = None
+
+    def version(self) -> str | None:
+        return self._version
+
+    async def watch(self, report: Callable[[Observation], None]) -> None:
+        """Report each change of the status file until cancelled."""
+        seen_at = 0
+        last: Status | None = None
+        while True:
+            changed_at = self._changed_at()
+            if changed_at != seen_at:
+                status = await asyncio.to_thread(self._read)
+                if status is not None:
+                    seen_at = changed_at
+                    await self._report(report, status, last)
+                    last = status
+            await asyncio.sleep(POLL_S)
+
+    async def reply(self, turn: Turn) -> str | None:
+        """The assistant's text of the whole turn, from the log; None if the log doesn't show it in time."""
+        answer: Answer | None = None
+        deadline = asyncio.get_running_loop().time() + REPLY_WAIT_S
+        while asyncio.get_running_loop().time() < deadline:
+            answer = await asyncio.to_thread(self._find_answer, turn)
+            if answer is not None and answer.ended:
+                break
+            await asyncio.sleep(REPLY_POLL_S)
+        return answer.text if answer is not None and answer.text else None
+
+    # -- the status file
+
+    def _changed_at(self) -> int:
+        try:
+            return os.stat(self._path).st_mtime_ns
+        except OSError:
+            return 0
+
+    def _read(self) -> Status | None:
+        try:
+            status = msgspec.json.decode(self._path.read_bytes(), type=Status)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        if status.started_at is not None and status.started_at < self._started_at_ms - START_SLACK_MS:
+            return None  # left behind by a process that had the same pid
+        return status
+
+    async def _report(self, report: Callable[[Observation], None], status: Status, last: Status | None) -> None:
+        self._version = status.version or self._version
+        self._session_id = status.session_id or self._session_id
+        if last is not None and status.status == last.status == "idle" and status.updated_at != last.updated_at:
+            # A turn began and ended between two looks.
+            report(_observation("busy", "statusUpdatedAt moved"))
+        if status.status in ("idle", "busy"):
+            report(_observation(status.status, f"status={status.status}"))
+        elif status.status == "waiting":
+            await self._report_waiting(report, status)
+
+    async def _report_waiting(self, report: Callable[[Observation], None], status: Status) -> None:
+        waiting_for = status.waiting_for or ""
+        permission = "permission" in waiting_for
+        call: ToolCall | None = None
+        for _ in range(CALL_POLLS if permission else 1):
+            call = await asyncio.to_thread(self._pending_call) if permission else None
+            if call is not None:
+                break
+            await asyncio.sleep(REPLY_POLL_S)
+        report(
+            _observation(
+                "waiting",
+                f"status=waiting waitingFor={waiting_for}",
+                dialog_kind="approval" if permission else "question",
+                question=f"Allow {call.name}?" if call is not None else waiting_for or None,
+                command=call.command if call is not None else None,
+                options=_OPTIONS if permission else (),
+            )
+        )
+
+    # -- the session log, read in threads
+
+    def _find_answer(self, turn: Turn) -> Answer | None:
+        log = self._log()
+        try:
+            return None if log is None else find_answer(log, turn.prompt, turn.entered_at_ms)
+        except OSError:
+            return None
+
+    def _pending_call(self) -> ToolCall | None:
+        log = self._log()
+        try:
+            return None if log is None else pending_call(log)
+        except OSError:
+            return None
+
+    def _log(self) -> Path | None:
+        return None if self._session_id is None else find_log(self._config_dir, self._session_id)
+
+
+def _observation(state: Any, matched: str, **more: Any) -> Observation:
+    return Observation(
+        source="api", rule="claude-status-file", state=state, matched=matched, confidence=0.95, **more
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""The generic kind: options become a profile, and nothing is claimed that can't be seen."""
+
+import msgspec
+import pytest
+from meshd_generic import GenericKind, GenericOptions
+
+KIND = GenericKind()
+
+
+def options(**values: object) -> GenericOptions:
+    return msgspec.convert(values, GenericOptions)
+
+
+def test_without_markers_it_proves_only_that_text_was_written() -> None:
+    profile = KIND.profile_for(options())
+    assert profile.proves == "written"
+    assert profile.rules == ()
+    assert profile == KIND.profile_for(None)
+
+
+@pytest.mark.parametrize("half", [{"ready": "^> "}, {"busy": "working"}, {"title_busy": "x"}])
+def test_one_end_of_a_turn_is_not_enough_to_prove_more(half: dict[str, str]) -> None:
+    assert KIND.profile_for(options(**half)).proves == "written"
+
+
+def test_ready_and_busy_markers_prove_completion() -> None:
+    profile = KIND.profile_for(options(ready="^> ", busy="working", waiting="sure", accept="y"))
+    assert profile.proves == "completed"
+    assert [(rule.state, rule.last_rows) for rule in profile.rules] == [("waiting", 5), ("busy", 5), ("idle", 5)]
+    assert [option.id for option in profile.rules[0].options] == ["accept"]
+
+
+def test_signals_prove_completion_without_markers() -> None:
+    assert KIND.profile_for(options(signals=True)).proves == "completed"
+
+
+def test_plain_typing_makes_newlines_spaces_and_pasting_keeps_them() -> None:
+    assert KIND.profile_for(options()).sanitize.newlines == "space"
+    assert KIND.profile_for(options(paste="bracketed")).sanitize.newlines == "keep"
+    assert KIND.profile_for(options(newlines="keep")).sanitize.newlines == "keep"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"redy": "^> "}, "unknown field `redy`"),
+        ({"ready": "("}, "ready: not a regular expression"),
+        ({"drop": ["ok", "["]}, "drop: not a regular expression"),
+        ({"input_box": "^> "}, "group 1"),
+        ({"settle_s": -1}, "settle_s"),
+        ({"output": "tape"}, "output"),
+    ],
+)
+def test_a_wrong_option_is_an_error_that_names_it(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=message):
+        options(**wrong)

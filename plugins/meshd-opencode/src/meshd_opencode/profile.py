@@ -1,0 +1,49 @@
+"""What OpenCode looks like and how it is typed into. Measured with 1.18.33.
+
+The screen is only the fallback: state comes from the HTTP API. It looks ready even with no provider configured.
+"""
+
+from meshd_core.api import ExitRecipe, Keys, KindProfile, Rule, SanitizeRules, SubmitRecipe, TranscriptRules
+
+RULES = (
+    # Neither question nor options: the API knows the exact command, and its words are to be shown.
+    Rule("opencode-approval", "waiting", r"^ *┃ *△ Permission required", dialog="approval", last_rows=20),
+    Rule("opencode-retry", "limited", r"\[retrying in [^\]\n]*attempt #\d+\]", last_rows=3),
+    Rule("opencode-busy", "busy", r"\besc (?:again to )?interrupt\b", last_rows=3),
+    Rule("opencode-idle", "idle", r"^ *╹▀{20,}[^\n]*\n[^\n]*ctrl\+p commands", confidence=0.6),
+)
+
+TRANSCRIPT = TranscriptRules(
+    live=(
+        r"^ {2}┃ *\n(?: {2}┃[^\n]*\n){1,30}? {2}╹▀+",
+        r"^ *┃ *\n? *┃? *△ Permission required",
+    ),
+    drop=(r"^[ █▀▄]+$", r"^ *▣ "),
+    strip=(r"^ {2}┃ {0,2}", r"^ {5}"),
+    echo=(r"^ {2}┃ {2}", r"^› "),
+)
+
+PROFILE = KindProfile(
+    name="opencode",
+    title="OpenCode",
+    commands=("opencode",),
+    install_hint="install OpenCode: npm install -g opencode-ai",
+    output="screen",
+    proves="completed",
+    rules=RULES,
+    submit=SubmitRecipe(
+        paste="bracketed",
+        settle_s=1.0,
+        # The first prompt after the start waits for OpenCode's own plugins: 1.5 s were seen on an idle machine.
+        confirm_s=8.0,
+        second_enter=True,
+        input_box=r"((?:^ *┃[^\n]*\n){2,40}) *╹▀{20,}",
+        clear="\x15" * 40,
+    ),
+    sanitize=SanitizeRules(trailing_mention="@"),
+    # Ctrl-C clears a draft, closes a dialog, and ends the program if there is neither.
+    exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=5.0, term_grace_s=5.0),
+    keys=Keys(accept="\r", deny="\x1b", interrupt="\x1b\x1b"),
+    transcript=TRANSCRIPT,
+    api_complete=True,
+)

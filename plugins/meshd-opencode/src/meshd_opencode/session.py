@@ -1,0 +1,153 @@
+"""OpenCode's own channels during one run: its event stream, and its messages over HTTP.
+
+`GET /event` hangs if it is opened before the server is up, which `GET /session/status` tells; a session's status stays
+`busy` while it asks for a permission. Measured with 1.18.33: a heartbeat comes every 10 s.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from meshd_core.api import AgentSession, Observation, Turn
+from meshd_opencode.api_types import (
+    Asked,
+    Event,
+    Health,
+    MessageUpdated,
+    Replied,
+    SessionRef,
+    SessionStatus,
+    StatusChanged,
+    StoredMessage,
+    StoredSession,
+)
+from meshd_opencode.http_client import Address, ApiError, get, get_body
+from meshd_opencode.state import AgentState
+from meshd_opencode.turns import Answer, find_answer
+
+FIRST_RETRY_S = 0.25
+LAST_RETRY_S = 5.0
+SILENCE_S = 45.0
+REPLY_WAIT_S = 2.0
+REPLY_POLL_S = 0.05
+MESSAGES = 100
+"""How many of a session's newest messages are searched for a turn: each step of a turn is a message."""
+SESSIONS = 5
+T = TypeVar("T")
+
+
+class OpenCodeSession(AgentSession):
+    """One run. The conversation is known by its events, or after an adoption found by the prompt in it."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._state = AgentState()
+        self._conversation: str | None = None
+        self._version: str | None = None
+        self._retry_s = FIRST_RETRY_S
+
+    def version(self) -> str | None:
+        return self._version
+
+    async def watch(self, report: Callable[[Observation], None]) -> None:
+        """Report each change until cancelled; reconnect for as long as the agent runs."""
+        while True:
+            with contextlib.suppress(ApiError):  # not up yet, or a hiccup; the screen's rules hold meanwhile
+                await self._follow(report)
+            await asyncio.sleep(self._retry_s)
+            self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
+
+    async def reply(self, turn: Turn) -> str | None:
+        """The assistant's text of the whole turn, or None if the API doesn't tell it in time."""
+        answer: Answer | None = None
+        deadline = asyncio.get_running_loop().time() + REPLY_WAIT_S
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                answer = await self._find_answer(turn)
+            except ApiError:
+                answer = None
+            if answer is not None and answer.ended:
+                break
+            await asyncio.sleep(REPLY_POLL_S)
+        return answer.text if answer is not None and answer.text else None
+
+    # -- events
+
+    async def _follow(self, report: Callable[[Observation], None]) -> None:
+        await get_body(self._address, "/session/status")
+        async with get(self._address, "/event") as response:
+            if response.status != 200:
+                raise ApiError(f"status {response.status}")
+            stream = response.events(SILENCE_S)
+            await anext(stream, b"")  # server.connected: from here on nothing is missed
+            await self._snapshot()
+            self._retry_s = FIRST_RETRY_S
+            self._tell(report)
+            async for data in stream:
+                if self._take(data):
+                    self._tell(report)
+
+    async def _snapshot(self) -> None:
+        statuses = _decode(await get_body(self._address, "/session/status"), dict[str, SessionStatus])
+        asked = _decode(await get_body(self._address, "/permission"), list[Asked])
+        self._state.restore(statuses, asked)
+        if self._version is None:
+            self._version = _decode(await get_body(self._address, "/global/health"), Health).version
+
+    def _tell(self, report: Callable[[Observation], None]) -> None:
+        observation = self._state.observation()
+        if observation is not None:
+            report(observation)
+
+    def _take(self, data: bytes) -> bool:
+        """Whether the event changed the agent's state."""
+        try:
+            event = msgspec.json.decode(data, type=Event)
+            return self._apply(event)
+        except msgspec.MsgspecError:
+            return False  # an event whose shape we don't know
+
+    def _apply(self, event: Event) -> bool:
+        match event.type:
+            case "session.status":
+                changed = msgspec.json.decode(event.properties, type=StatusChanged)
+                return self._state.status(changed.session, changed.status)
+            case "session.idle":
+                ended = msgspec.json.decode(event.properties, type=SessionRef)
+                return self._state.status(ended.session, SessionStatus("idle"))
+            case "permission.asked" | "question.asked":
+                return self._state.asked(msgspec.json.decode(event.properties, type=Asked))
+            case "permission.replied" | "question.replied" | "question.rejected":
+                return self._state.answered(msgspec.json.decode(event.properties, type=Replied).request)
+            case "message.updated":
+                info = msgspec.json.decode(event.properties, type=MessageUpdated).info
+                if info.role == "user" and info.session:
+                    self._conversation = info.session
+        return False
+
+    # -- messages
+
+    async def _find_answer(self, turn: Turn) -> Answer | None:
+        for conversation in await self._conversations():
+            path = f"/session/{conversation}/message?limit={MESSAGES}"
+            messages = _decode(await get_body(self._address, path), list[StoredMessage])
+            answer = find_answer(messages, turn.prompt, turn.entered_at_ms)
+            if answer is not None:
+                return answer
+        return None
+
+    async def _conversations(self) -> list[str]:
+        if self._conversation is not None:
+            return [self._conversation]
+        sessions = _decode(await get_body(self._address, "/session"), list[StoredSession])
+        return [session.id for session in sessions[:SESSIONS]]
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ApiError("an answer of an unknown shape") from error

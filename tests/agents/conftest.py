@@ -1,0 +1,80 @@
+"""Real agent CLIs behind a real daemon. Only those named in `--agents=claude,opencode` or MESHD_TEST_AGENTS are run."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshd_core.testing.cli_cache import cache_folder, installed_binary, read_pins
+from meshd_core.testing.daemon import DaemonProcess
+from meshd_core.testing.model_backend import ModelBackend
+from meshd_core.testing.sandbox import claude_home, opencode_home
+
+PINS = read_pins(Path(__file__).parent / "versions.toml")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--agents", default="", help="real agent CLIs to run, e.g. claude,opencode; `all` runs all")
+
+
+def _chosen(config: pytest.Config) -> set[str]:
+    text = config.getoption("--agents", default="") or os.environ.get("MESHD_TEST_AGENTS", "")
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    if unknown := names - PINS.keys() - {"all"}:
+        raise pytest.UsageError(f"--agents: {', '.join(sorted(unknown))}: known are {', '.join(PINS)}, all")
+    return set(PINS) if "all" in names else names
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect tests of agents that were not chosen: they need npm and half a gigabyte."""
+    chosen = _chosen(config)
+    left_out = [item for item in items if item.get_closest_marker("agents") and _agent_of(item) not in chosen]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _agent_of(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("agent", "") if callspec is not None else ""
+
+
+class AgentUnderTest:
+    """One real CLI in a slot that bears its name, and the fake model that it talks to."""
+
+    def __init__(self, name: str, daemon: DaemonProcess, backend: ModelBackend) -> None:
+        self.name, self.daemon, self.backend = name, daemon, backend
+
+
+@pytest.fixture(scope="module", params=list(PINS))
+def agent(request: pytest.FixtureRequest) -> Iterator[AgentUnderTest]:
+    name: str = request.param
+    binary = installed_binary(name, PINS[name], cache_folder())
+    folder = Path(tempfile.mkdtemp(prefix="ma-"))
+    try:
+        with ModelBackend(folder / "model.jsonl") as backend:
+            slot = _slot(name, binary, folder, backend.url)
+            with DaemonProcess(folder, slot) as daemon:
+                yield AgentUnderTest(name, daemon, backend)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
+    home, cwd = folder / "home", folder / "work"
+    cwd.mkdir()
+    if name == "claude":
+        env, args = claude_home(home, cwd, backend_url), ["--permission-mode", "manual"]
+    else:
+        env, args = opencode_home(home, backend_url), []
+    lines = [f'{key} = "{value}"' for key, value in env.items()]
+    return "\n".join(
+        [
+            f'[[slots]]\nname = "{name}"\nkind = "{name}"\ncommand = ["{binary}"]\nargs = {args}\ncwd = "{cwd}"',
+            "[slots.env]",
+            *lines,
+        ]
+    )

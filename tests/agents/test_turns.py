@@ -1,0 +1,125 @@
+"""A real agent takes prompts through the HTTP API: its states, its replies, and what a reader of its output gets."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from meshd_core.types import Receipt, SlotDetail
+
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
+
+SPINNERS = re.compile("[✻✶✳✽✢⬝■◐◑⠂⠐]|esc (again to )?interrupt|esc to interrupt")
+TEN = [f"Prompt number {n}: name the {n}th of the ten words" for n in range(1, 11)]
+
+
+def idle(agent: Any) -> SlotDetail:
+    slot: SlotDetail = agent.daemon.wait_for(agent.name, "idle", 60)
+    assert slot.activity.state == "idle", (slot, agent.daemon.log.read_text()[-3000:])
+    return slot
+
+
+def finished(agent: Any, receipt_id: str, within_s: float = 60) -> Receipt:
+    deadline = time.monotonic() + within_s
+    while True:
+        receipt: Receipt = agent.daemon.get(f"/injects/{receipt_id}", Receipt)
+        if receipt.stage in ("completed", "failed", "unknown"):
+            return receipt
+        assert time.monotonic() < deadline, receipt
+        time.sleep(0.1)
+
+
+def test_it_comes_up_idle_with_evidence(agent: Any) -> None:
+    slot = idle(agent)
+    assert slot.status == "running"
+    assert slot.activity.evidence
+    assert slot.pid
+
+
+def test_ten_prompts_are_each_completed_with_their_own_reply(agent: Any) -> None:
+    idle(agent)
+    for prompt in TEN:
+        receipt = agent.daemon.inject(agent.name, prompt)
+        assert (receipt.stage, receipt.reply, receipt.error) == ("completed", f"You said: {prompt}", None)
+    assert [prompt for prompt in agent.backend.prompts() if prompt in TEN] == TEN
+
+
+def test_the_output_reads_as_a_person_would_read_it(agent: Any) -> None:
+    if not set(TEN) <= set(agent.backend.prompts()):
+        for prompt in TEN:
+            agent.daemon.inject(agent.name, prompt)
+    deadline = time.monotonic() + 10
+    while not any(TEN[-1] in line for line in agent.daemon.lines(agent.name) if "You said" in line):
+        assert time.monotonic() < deadline, "\n".join(agent.daemon.lines(agent.name))
+        time.sleep(0.1)
+    lines = agent.daemon.lines(agent.name)
+    text = "\n".join(lines)
+    for prompt in TEN:
+        replies = [line for line in lines if re.search(rf"You said: {re.escape(prompt)}$", line)]
+        assert len(replies) == 1, text
+        assert sum(prompt in line for line in lines) <= 2, text  # its echo, and the reply
+    assert not [line for line in lines if SPINNERS.search(line)], text
+
+
+def test_it_is_busy_while_it_works_and_idle_afterwards(agent: Any) -> None:
+    idle(agent)
+    receipt = agent.daemon.inject(agent.name, "SLOW3", until="submitted")
+    assert receipt.stage == "submitted"
+    busy = agent.daemon.wait_for(agent.name, "busy", 10)
+    assert busy.activity.state == "busy"
+    done = finished(agent, receipt.id)
+    assert done.stage == "completed"
+    assert done.reply == "".join(f"word{n} " for n in range(1, 31)) + "SLOW-END."
+    assert idle(agent).activity.evidence[0].source in ("signal", "api")
+
+
+def test_a_prompt_queued_while_it_works_is_typed_afterwards_and_once(agent: Any) -> None:
+    idle(agent)
+    first = agent.daemon.inject(agent.name, "SLOW2 before", until="submitted")
+    second = agent.daemon.inject(agent.name, "and this one after")
+    assert (second.stage, second.reply) == ("completed", "You said: and this one after")
+    assert finished(agent, first.id).stages["completed"] <= second.stages["writing"]
+    assert agent.backend.prompts().count("and this one after") == 1
+
+
+def test_a_prompt_of_many_lines_arrives_whole(agent: Any) -> None:
+    idle(agent)
+    prompt = "\n".join(f"row {n} of a long prompt; äöü 日本 🎉" for n in range(300))
+    receipt = agent.daemon.inject(agent.name, prompt)
+    assert (receipt.stage, receipt.reply) == ("completed", f"You said: {prompt[:200]}")
+    assert prompt in agent.backend.prompts()
+
+
+def test_markdown_comes_back_as_the_model_wrote_it(agent: Any) -> None:
+    idle(agent)
+    receipt = agent.daemon.inject(agent.name, "MD")
+    assert receipt.reply is not None
+    assert receipt.reply.startswith("# A title\n\nSome **bold** text.\n\n```python\n")
+
+
+@pytest.mark.parametrize("text", ["!touch forbidden", "look at @nothing"])
+def test_a_prompt_that_the_input_box_would_interpret_is_taken_as_text(agent: Any, text: str) -> None:
+    idle(agent)
+    receipt = agent.daemon.inject(agent.name, text)
+    assert (receipt.stage, (receipt.reply or "").strip()) == ("completed", f"You said: {text}")
+
+
+def test_it_waits_with_the_exact_command_when_it_asks_for_approval(agent: Any) -> None:
+    idle(agent)
+    receipt = agent.daemon.inject(agent.name, "TOOL touch never-approved", until="submitted")
+    waiting = agent.daemon.wait_for(agent.name, "waiting", 15)
+    assert waiting.activity.state == "waiting"
+    assert waiting.dialog is not None
+    assert waiting.dialog.kind == "approval"
+    queued = agent.daemon.inject(agent.name, "not into the dialog", until="written", timeout_s=1)
+    assert queued.stage == "accepted"
+    assert agent.daemon.get(f"/injects/{receipt.id}", Receipt).stage == "submitted"
+
+
+def test_stopping_leaves_nothing_of_it(agent: Any) -> None:
+    pid = agent.daemon.get(f"/slots/{agent.name}", SlotDetail).pid
+    agent.daemon.call("POST", f"/stop/{agent.name}", {})
+    slot = agent.daemon.wait_for(agent.name, "stopped", 20)
+    assert (slot.status, slot.pid) == ("stopped", None)
+    assert pid

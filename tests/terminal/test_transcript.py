@@ -1,0 +1,421 @@
+"""From recordings of real agents to the lines that a person read: each once, in order, without the furniture.
+
+The recordings (asciicast v2) were made at 120 by 40 with a backend whose answers are known; marks name the steps.
+"""
+
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshd_core.contracts.kinds import TranscriptRules
+from meshd_core.terminal.emulator import Emulator, Signal
+from meshd_core.terminal.transcript import Transcript
+from meshd_core.types import ActivityState
+
+RECORDINGS = Path(__file__).parent / "recordings"
+CLAUDE = TranscriptRules(
+    live=(
+        # The input box: rule, prompt (up to 30 rows of text), rule; what lies below is status.
+        r"^─{20,}[^\n]*\n[❯!#&][^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}?─{20,}",
+        # A dialog: rule, anything without a rule, the marked first option.
+        r"^─{20,}[^\n]*\n(?=(?:(?!─{20,})[^\n]*\n){0,30}\s*❯\s1\.\s)",
+        # The command menu that opens above the box.
+        r"^\s+❯\s/\S+\s{2,}\S",
+    ),
+    drop=(
+        r"^\s?[▐▝▘ ]{1,3}[▛▜█▝▘▐▌▙▟ ]{3,}",
+        r"^[✻✶✳✽✢·*]\s\S+(?:\s\S+){0,6}(?:…| for \d+)",
+        r"◐\s\w+\s·\s/effort$",
+        r"^\s+⎿\s+(?:Tip: |Waiting…|Running…)",
+        r"^●?\s*Waiting for permission…",
+        r"^●\s*$",
+        r"^[─╌]{20,}$",
+    ),
+    echo=(r"^❯\s",),
+)
+OPENCODE = TranscriptRules(
+    live=(
+        # The input box of the default screen; a prompt's echo has the same gutter but no foot.
+        r"^ *┃ *\n(?: *┃[^\n]*\n){1,30}? *╹▀+",
+        r"^ *┃? *△ Permission required",
+        # --mini: the status row, alone.
+        r"^ [A-Z]+ {4,}[^\n]*ctrl\+p cmd",
+    ),
+    drop=(
+        r"^[ █▀▄]+$",
+        r"^█[▀ ]+█  (?:OpenCode|/)",
+        r"^\s*▣\s",
+        r"^ *Ask anything\.\.\.",
+    ),
+    strip=(r"^ {2}┃ {0,2}", r"^ {5}"),
+    echo=(r"^ {2}┃ {2}", r"^› "),
+)
+HELLO = "FAKE-REPLY lines=1 chars=11 first='hello there' last='hello there'"
+LONG = [*(f"line {n:02} of a long answer" for n in range(60)), "LONG-END."]
+STEPS = {
+    "short": ["hello there", HELLO],
+    "long": ["please LONG", *LONG],
+    "md": ["some MD", "Title", "Some bold text.", "print('hi')", "- one", "- two", "MD-END."],
+    "slow": ["go SLOW4", " ".join(f"slowword{n}" for n in range(8)) + " SLOW-END."],
+    "tool": ["use TOOL now", "TOOL-FINISHED final answer."],
+    "paste": [
+        *(f"{nth} pasted line" for nth in ("first", "second", "third")),
+        "FAKE-REPLY lines=3 chars=54 first='first pasted line' last='third pasted line'",
+    ],
+    "bigpaste": [f"pasted row {n}" for n in range(12)],
+}
+ALSO = re.compile(
+    r"(Creating file x|Ran 1 shell command|Bash\(touch x\)|⎿ .*|\$ touch x|\(no output\)|id=\"\w+\">'"
+    r"|FAKE-REPLY lines=1[24] .*|Resume this session with:|claude .*--resume .*|(Session|Continue) .*)"
+)
+"""Lines that belong to the transcript but not to the backend's answers: tool calls, farewells."""
+
+
+class Recording(NamedTuple):
+    name: str
+    rules: TranscriptRules
+    in_order: bool = True
+
+
+CLAUDE_ALTERNATE = Recording("claude-2.1.330-alternate", CLAUDE)
+CLAUDE_INLINE = Recording("claude-2.1.330-inline", CLAUDE)
+# It draws a code block a second later than the text around it.
+OPENCODE_ALTERNATE = Recording("opencode-1.18.33-alternate", OPENCODE, in_order=False)
+OPENCODE_MINI = Recording("opencode-1.18.33-mini", OPENCODE)
+ALL = pytest.mark.parametrize(
+    "recording", [CLAUDE_ALTERNATE, CLAUDE_INLINE, OPENCODE_ALTERNATE, OPENCODE_MINI], ids=lambda r: r.name
+)
+
+
+@cache
+def events(name: str) -> tuple[tuple[float, str, str], ...]:
+    """The recording's events; "m" events name the step that was done."""
+    with gzip.open(RECORDINGS / f"{name}.cast.gz", "rt", encoding="utf-8") as file:
+        return tuple(tuple(json.loads(line)) for line in file.readlines()[1:])
+
+
+class Session:
+    """A recording that is played to a transcript on the recording's own clock, as the daemon would do it."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._rules = recording.rules
+        self.now = 0.0
+        self._size = self._safe_size = (40, 120)
+        self.lines: list[str] = []
+        self._raw = b""
+        self._safe = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.emulator = Emulator(*self._safe_size, on_signal=self._signal)
+        self.transcript = Transcript(self.emulator, self._rules, lambda: self.now)
+
+    def _signal(self, signal: Signal) -> None:
+        states: dict[str, ActivityState] = {"working": "busy", "blocked": "waiting"}
+        self.transcript.set_activity(states.get(signal.state, "idle"))
+
+    def _add(self, lines: list[str]) -> None:
+        if lines:
+            self.lines += lines
+            self._safe, self._safe_size = self.transcript.consumed, self._size
+
+    def until(self, time: float) -> None:
+        while (due := self.transcript.due()) is not None and due <= time:
+            self.now = max(self.now, due)
+            self._add(self.transcript.tick())
+        self.now = time
+
+    def play(self, time: float, kind: str, data: str) -> None:
+        self.until(time)
+        if kind == "o":
+            self._raw += data.encode()
+            self._add(self.transcript.feed(data.encode()))
+            if self._rules is OPENCODE:
+                self.transcript.set_activity("busy" if "esc interrupt" in self.emulator.text() else "idle")
+        elif kind == "r":
+            cols, rows = map(int, data.split("x"))
+            self._size = (rows, cols)
+            self._add(self.transcript.resize(rows, cols))
+
+    def adopt(self) -> None:
+        """The daemon died and another one goes on with the journal's lines and raw bytes."""
+        self.emulator.close()
+        self._begin()
+        self.transcript.restore(self.lines)
+        rest = self._raw[self._safe :]
+        with self.emulator.replaying():
+            assert self.transcript.feed(self._raw[: self._safe]) == []
+        if self._size != self._safe_size:
+            self._add(self.transcript.resize(*self._size))
+        self._add(self.transcript.feed(rest))
+
+    def end(self) -> list[str]:
+        self.until(self.now + 10)
+        assert self.transcript.due() is None
+        self._add(self.transcript.flush())
+        self.emulator.close()
+        return self.lines
+
+
+def play(recording: Recording, *, adopt_at: float | None = None) -> list[str]:
+    session = Session(recording)
+    for event in events(recording.name):
+        if adopt_at is not None and event[0] > adopt_at:
+            adopt_at = None
+            session.adopt()
+        session.play(*event)
+    return session.end()
+
+
+def bare(line: str) -> str:
+    """A line without indentation and the mark of who speaks."""
+    return re.sub(r"^[●❯›]\s?", "", line.strip()).strip()
+
+
+def wanted(recording: Recording) -> list[str]:
+    return [line for _, kind, step in events(recording.name) if kind == "m" for line in STEPS.get(step, [])]
+
+
+def check(recording: Recording, lines: list[str]) -> None:
+    got, want = [bare(line) for line in lines if line.strip()], wanted(recording)
+    expected = Counter(want)
+    extra = [line for line in got if line not in expected]
+    assert Counter(line for line in got if line in expected) == expected
+    assert [line for line in extra if not ALSO.fullmatch(line) and "pasted_content" not in line] == []
+    if recording.in_order:
+        assert [line for line in got if line in expected] == want
+
+
+@ALL
+def test_every_line_of_a_real_session_comes_once_and_nothing_else(recording: Recording) -> None:
+    lines = play(recording)
+    check(recording, lines)
+    assert not any("" == a == b for a, b in pairwise(lines))
+    assert not any(set(line) & set("│┃╭╮╰╯▀▄█⠋⠙⠹") or line.startswith("──") for line in lines)
+
+
+def test_spaces_and_indentation_are_kept() -> None:
+    lines = play(CLAUDE_INLINE)
+    assert "  line 01 of a long answer" in lines
+    assert lines[lines.index("  MD-END.") - 3 : lines.index("  MD-END.")] == ["  - one", "  - two", ""]
+
+
+@ALL
+@pytest.mark.parametrize("part", [0.12, 0.25, 0.5, 0.82, 0.85, 0.95])
+def test_after_an_adoption_no_line_is_missing_or_doubled(recording: Recording, part: float) -> None:
+    check(recording, play(recording, adopt_at=events(recording.name)[-1][0] * part))
+
+
+def frozen(recording: Recording, cuts: Callable[[int], Iterator[int]]) -> list[str]:
+    """The lines if time stands still, the output cut at `cuts`: only the stream decides what is looked at."""
+    data = "".join(text for _, kind, text in events(recording.name) if kind == "o").encode()
+    emulator = Emulator(40, 120)
+    transcript = Transcript(emulator, recording.rules, lambda: 0.0)
+    lines: list[str] = []
+    position = 0
+    for size in cuts(len(data)):
+        lines += transcript.feed(data[position : position + size])
+        position += size
+    assert position >= len(data)
+    lines += transcript.flush()
+    emulator.close()
+    return lines
+
+
+def fixed(size: int) -> Callable[[int], Iterator[int]]:
+    return lambda total: iter([size] * (total // size + 1))
+
+
+@ALL
+@given(seed=st.integers(0, 1 << 32))
+@settings(max_examples=4, deadline=None)
+def test_how_the_output_is_cut_into_chunks_changes_nothing(recording: Recording, seed: int) -> None:
+    random = Random(seed)
+
+    def cuts(total: int) -> Iterator[int]:
+        while total > 0:
+            size = random.choice([1, 2, 3, 7, 50, 1000, 8192, 20_000])
+            total -= size
+            yield size
+
+    assert frozen(recording, cuts) == frozen(recording, fixed(1 << 20))
+
+
+def flood(rules: TranscriptRules, data: bytes, step: int) -> list[str]:
+    now = 0.0
+    emulator = Emulator(40, 120)
+    transcript = Transcript(emulator, rules, lambda: now)
+    lines: list[str] = []
+    for start in range(0, len(data), step):
+        lines += transcript.feed(data[start : start + step])
+        now += 0.001
+    now += 10
+    lines += transcript.tick() + transcript.tick() + transcript.flush()
+    emulator.close()
+    return lines
+
+
+@pytest.mark.parametrize(
+    "row", ["line {}", "same", "\x1b[3{}mcolour\x1b[m " + "word " * 40, "日本語テキスト{} " * 12, "é"]
+)
+def test_a_flood_comes_out_exactly(row: str) -> None:
+    rows = [row.replace("{}", str(n % 8)) for n in range(4000)]
+    plain = [re.sub(r"\x1b\[\d*m", "", line).rstrip() for line in rows]
+    assert flood(TranscriptRules(), "\r\n".join([*rows, ""]).encode(), 4096) == plain
+
+
+def test_a_line_without_end_comes_in_pieces_and_holds_no_memory() -> None:
+    lines = flood(TranscriptRules(), b"x" * 300_000 + b"\r\n", 65_536)
+    assert "".join(lines) == "x" * 300_000
+    assert max(map(len, lines)) < 40_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def screen() -> Iterator[tuple[Transcript, Clock]]:
+    clock = Clock()
+    emulator = Emulator(10, 40)
+    yield Transcript(emulator, TranscriptRules(live=(r"^> ",)), clock), clock
+    emulator.close()
+
+
+def after(transcript: Transcript, clock: Clock, seconds: float) -> list[str]:
+    lines: list[str] = []
+    end = clock.now + seconds
+    while (due := transcript.due()) is not None and due <= end:
+        clock.now = max(due, clock.now)
+        lines += transcript.tick()
+    clock.now = end
+    return lines
+
+
+def test_nothing_is_due_while_nothing_happens(screen: tuple[Transcript, Clock]) -> None:
+    transcript, clock = screen
+    assert transcript.due() is None
+    transcript.feed(b"hello\r\n> ")
+    assert transcript.due() is not None
+    assert after(transcript, clock, 5) == ["hello"]
+    assert transcript.due() is None
+
+
+def test_the_last_row_waits_while_the_agent_is_busy_and_its_growth_comes_as_a_rest(
+    screen: tuple[Transcript, Clock],
+) -> None:
+    transcript, clock = screen
+    transcript.set_activity("busy")
+    transcript.feed(b"first\r\nlast word\r\n> ")
+    assert after(transcript, clock, 2) == ["first"]
+    transcript.set_activity("idle")
+    assert after(transcript, clock, 0.1) == ["last word"]
+    transcript.feed(b"\x1b[A\x1b[9C and more\r\n> ")
+    assert after(transcript, clock, 3) == ["and more"]
+
+
+def test_a_spinner_and_a_clock_are_no_lines() -> None:
+    clock = Clock()
+    emulator = Emulator(10, 40)
+    transcript = Transcript(emulator, TranscriptRules(live=(r"^> ",)), clock)
+    lines: list[str] = []
+    transcript.set_activity("busy")
+    for turn in range(40):
+        lines += transcript.feed(f"\x1b[H{'|/-'[turn % 3]} working {turn}s\x1b[K\r\n> ".encode())
+        lines += after(transcript, clock, 0.1)
+    lines += transcript.feed(b"\x1b[Hthe answer\x1b[K\r\n> ") + after(transcript, clock, 8)
+    assert lines == ["the answer"]
+    emulator.close()
+
+
+def test_a_half_drawn_frame_is_not_read(screen: tuple[Transcript, Clock]) -> None:
+    transcript, clock = screen
+    transcript.feed(b"\x1b[?2026hhalf a fra")
+    assert after(transcript, clock, 0.2) == []
+    transcript.feed(b"\x1b[2K\rthe frame\r\n> \x1b[?2026l")
+    assert after(transcript, clock, 2) == ["the frame"]
+
+
+def test_a_redraw_of_all_that_was_said_says_nothing_again(screen: tuple[Transcript, Clock]) -> None:
+    transcript, clock = screen
+    said = "".join(f"row number {n}\r\n" for n in range(30))
+    transcript.feed(said.encode() + b"> ")
+    assert after(transcript, clock, 2) == [f"row number {n}" for n in range(30)]
+    transcript.feed(b"\x1b[2J\x1b[3J\x1b[H" + said.encode() + b"row number 30\r\n> ")
+    assert after(transcript, clock, 2) == ["row number 30"]
+
+
+def test_rows_that_went_by_unseen_are_counted() -> None:
+    clock = Clock()
+    emulator = Emulator(6, 40)
+    transcript = Transcript(emulator, TranscriptRules(), clock)
+    transcript.feed(b"\x1b[?1049h\x1b[H" + b"".join(f"early {n}\r\n".encode() for n in range(5)))
+    after(transcript, clock, 2)
+    transcript.feed(b"\x1b[H" + b"".join(f"middle {n}\x1b[K\r\n".encode() for n in range(5)))
+    after(transcript, clock, 0.1)
+    transcript.feed(b"\x1b[H" + b"".join(f"later {n}\x1b[K\r\n".encode() for n in range(5)))
+    lines = after(transcript, clock, 2)
+    assert transcript.lost > 0
+    assert "middle 0" in lines
+    assert "later 4" in lines
+    emulator.close()
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(
+                [
+                    b"\x1b[2J",
+                    b"\x1b[?2026h",
+                    b"\x1b[?2026l",
+                    b"\x1b[?1049h",
+                    b"\x1b[?1049l",
+                    b"\x1b[H",
+                    b"\x1bc",
+                    b"\r\n",
+                    b"text ",
+                    b"\x1b[A",
+                    b"\x1b[",
+                    b"\x1b]0;",
+                    b"\x07",
+                    "日".encode(),
+                    b"> ",
+                    b"\x1b[3J",
+                ]
+            ),
+            st.binary(max_size=6),
+        ),
+        max_size=60,
+    )
+)
+@settings(max_examples=200, deadline=None)  # fmt: skip
+def test_no_output_breaks_it(pieces: list[bytes]) -> None:
+    clock = Clock()
+    emulator = Emulator(6, 20)
+    transcript = Transcript(emulator, TranscriptRules(live=(r"^> ",), drop=(r"^x",)), clock)
+    for index, piece in enumerate(pieces):
+        transcript.feed(piece)
+        clock.now += 0.02 * (index % 3)
+        transcript.tick()
+        if index == 30:
+            transcript.resize(4, 15)
+    clock.now += 10
+    transcript.tick()
+    assert all("\n" not in line and "\x1b" not in line for line in transcript.flush())
+    emulator.close()

@@ -1,0 +1,74 @@
+"""The tape: what is old, what is new, and where a screen lies on it."""
+
+from meshd_core.terminal.transcript_screen import rest_of
+from meshd_core.terminal.transcript_tape import MAX_CHARS, Placed, Tape, compact
+from meshd_core.terminal.transcript_volatile import VolatileRows
+
+
+def tape_of(*rows: str) -> Tape:
+    tape = Tape()
+    for row in rows:
+        tape.append(compact(row))
+    return tape
+
+
+def test_rows_on_the_tape_are_old_and_rows_past_its_end_are_new() -> None:
+    walk = tape_of("first row", "second row").walk(["firstrow", "secondrow", "thirdrow"], 0)
+    assert walk.placed == [Placed(8), Placed(9), Placed(0)]
+    assert walk.clean
+
+
+def test_a_rewrap_changes_nothing() -> None:
+    walk = tape_of("a long line of words").walk(["along", "lineof", "words", "new"], 0)
+    assert [place.known for place in walk.placed] == [5, 6, 5, 0]
+
+
+def test_a_row_that_grew_past_the_end_is_known_as_far_as_the_tape_goes() -> None:
+    assert tape_of("one", "half").walk(["one", "halfdone"], 0).placed[1] == Placed(4)
+
+
+def test_a_row_changed_in_place_is_put_where_it_stands() -> None:
+    tape = tape_of("header row", "running tool", "last row here")
+    walk = tape.walk(["headerrow", "donewithit", "lastrowhere"], 0)
+    assert walk.placed[1] == Placed(0, 9)
+    assert not walk.clean
+
+
+def test_identical_rows_past_the_end_are_all_new() -> None:
+    assert [place.known for place in tape_of("same").walk(["same", "same", "same"], 0).placed] == [4, 0, 0]
+
+
+def test_of_two_places_that_fit_the_nearest_is_taken() -> None:
+    tape = tape_of("block one", "block two", "block one", "block two")
+    assert tape.locate(["blockone", "blocktwo", "new"], tape.end) == (16, 0)
+    assert tape.locate(["blockone", "blocktwo", "blockone"], 3) == (0, 0)
+    assert tape.locate(["unknown"], 0) is None
+
+
+def test_the_tape_is_bounded_and_positions_stay() -> None:
+    tape = Tape()
+    for index in range(30_000):
+        tape.append(f"row{index:06}")
+    assert tape.holds("row029999")
+    assert not tape.holds("row000001")
+    assert tape.end == 30_000 * 9
+    assert tape.start >= tape.end - MAX_CHARS
+    assert tape.walk(["row029999"], tape.end - 9).placed == [Placed(9)]
+
+
+def test_the_rest_of_a_row_keeps_its_spaces() -> None:
+    assert rest_of("  a b  c d", 2) == "c d"
+    assert rest_of("  a b", 0) == "  a b"
+    assert rest_of("ab", 2) == ""
+
+
+def test_a_spinner_is_volatile_after_two_changes_and_settles_after_four_seconds() -> None:
+    rows = VolatileRows()
+    assert [rows.look(["text", f"{spin} Thinking {n}s"], n) for n, spin in enumerate("⠋⠙⠹")][-1] == {1}
+    assert rows.look(["text", "⠹ Thinking 2s"], 10.0) == frozenset()
+
+
+def test_moved_and_growing_rows_are_not_volatile() -> None:
+    rows = VolatileRows()
+    for n in range(6):
+        assert not rows.look([f"line {n}", f"line {n + 1}", "word " * n], n / 10)
