@@ -52,7 +52,7 @@ class KeeperLink:
         """Replace a keeper that died, until cancelled; a task of the daemon."""
         while True:
             await self.client.closed.wait()
-            log.error("the keeper died; a new one takes the agents over")
+            log.error("the keeper died")
             self._client = None
             while self._client is None:
                 try:
@@ -61,6 +61,7 @@ class KeeperLink:
                         if fd is not None:
                             await client.take(child, fd)
                     self._client = client
+                    log.warning("a new keeper has the agents; how they end can't be known any more")
                 except (KeeperError, OSError, TimeoutError) as error:
                     log.error("no keeper", extra={"reason": str(error)})
                     await asyncio.sleep(_RETRY_S)

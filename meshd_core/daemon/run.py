@@ -1,4 +1,4 @@
-"""`meshd serve`: from options to an exit code; every cause of a failed start has its own (docs/protocol.md section 9)."""
+"""`meshd serve`: from options to an exit code; every cause of a failed start has its own."""
 
 import asyncio
 import errno

@@ -129,8 +129,9 @@ class Exchange:
         all_headers = [kind, (b"content-length", b"%d" % len(body)), *headers]
         if close:
             all_headers.append((b"connection", b"close"))
-        await self.start(status, all_headers)
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        with self.connection.cork():
+            await self.start(status, all_headers)
+            await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Send status and headers, with those that every answer has."""

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from typing import Any, Protocol, cast
 
@@ -44,6 +45,30 @@ class Connection(Protocol):
     def identified(self) -> None: ...
     def abort(self) -> None: ...
     async def write_chunk(self, chunk: bytes) -> None: ...
+    def cork(self) -> AbstractContextManager[None]: ...
+
+
+class _Cork:
+    """Stands in for a transport while one answer is made: keeps what is written until it is whole."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self._parts.append(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def flush(self) -> None:
+        if self._parts:
+            self._transport.write(b"".join(self._parts))
+            self._parts = []
 
 
 class RequestIds:
@@ -96,6 +121,21 @@ class MeshdProtocol(H11Protocol):
     def abort(self) -> None:
         """Close at once, whatever was still to be sent."""
         self.transport.abort()
+
+    @contextmanager
+    def cork(self) -> Iterator[None]:
+        """Send status, headers and body of the answer made within as one write.
+
+        uvicorn writes them one by one; each is a system call and wakes the client, which is most of a short request.
+        """
+        cycle = self.cycle
+        cork = _Cork(cycle.transport)
+        cycle.transport = cast(asyncio.Transport, cork)
+        try:
+            yield
+        finally:
+            cycle.transport = self.transport
+            cork.flush()
 
     async def write_chunk(self, chunk: bytes) -> None:
         """Send bytes that are framed as an HTTP chunk already, once the socket took everything before.

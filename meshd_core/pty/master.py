@@ -129,6 +129,8 @@ class Master:
         if self._pending + len(data) > self._max_pending:
             raise WriteOverflow(f"{self._pending} bytes wait for this terminal already", 0, len(data))
         progress = _Progress(data)
+        if not self._lock.locked() and self._take_at_once(progress):
+            return
         self._pending += len(data)
         try:
             async with asyncio.timeout(timeout_s), self._lock:
@@ -138,6 +140,16 @@ class Master:
             raise WriteTimeout("the terminal took no more in time", progress.written, len(data)) from None
         finally:
             self._pending -= len(data)
+
+    def _take_at_once(self, progress: "_Progress") -> bool:
+        """The usual case, without a timer and a turn of the loop: the terminal takes everything."""
+        if self.closed:
+            return False
+        try:
+            progress.written = os.write(self._fd, progress.data[:WRITE_CHUNK_BYTES])
+        except OSError:
+            return False  # whatever it is, the long way tells
+        return progress.written == len(progress.data)
 
     def answer(self, data: bytes) -> None:
         """Send the terminal's answer to a query of the program, never inside a write in progress.

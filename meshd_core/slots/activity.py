@@ -51,6 +51,7 @@ class ActivityTracker:
         self._latest: dict[Source, Observation] = {}
         self._override: Observation | None = None
         self._stuck = False
+        self._unseen = False
         self._dialogs = 0
         self.activity = UNKNOWN
         self.dialog: Dialog | None = None
@@ -101,6 +102,7 @@ class ActivityTracker:
             return
         if state != "idle" or signal.state == "done":
             self.worked += 1
+        self._unseen = True
         observation = Observation(
             source="signal", rule=f"osc7501-{signal.state}", state=state, matched=f"state={signal.state}",
             confidence=0.98, dialog_kind="approval" if signal.kind == "permission" else signal.kind,
@@ -115,8 +117,7 @@ class ActivityTracker:
 
     def look(self, screen: str, title: str) -> None:
         """Run the rules on what a person would see now."""
-        if not self._screen_rules:
-            return
+        self._unseen = False
         override: Observation | None = None
         seen: dict[Source, Observation] = {}
         for compiled in self._screen_rules:
@@ -186,6 +187,8 @@ class ActivityTracker:
             if best.state != "waiting":
                 return None
             kind = "question"
+        if self._unseen and not described.question:
+            return None  # a signal comes before the screen that it speaks of: the dialog opens with its words
         key = repr((kind, described.question, described.command, described.options))
         if self.dialog is not None and self.dialog.id.endswith(_short_hash(key)):
             return self.dialog

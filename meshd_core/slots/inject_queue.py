@@ -188,7 +188,7 @@ class InjectQueue:
     def prove(self, entry: Entry) -> None:
         """After `load`: the journal shows that the agent began to work after our Enter."""
         self._queue.remove(entry)
-        self._record(entry, "submitted")
+        self.record(entry, "submitted")
         self._after_submit(entry)
 
     def doubt(self, entry: Entry, paste_open: bool) -> None:
@@ -283,7 +283,7 @@ class InjectQueue:
     def _after_submit(self, entry: Entry) -> None:
         if entry.stage == "submitted" and self._profile.proves != "completed":
             entry.capped = True
-            self._record(entry, "submitted")
+            self.record(entry, "submitted")
         if entry.capped:
             self._live.pop(entry.id, None)
             return
@@ -327,12 +327,10 @@ class InjectQueue:
         if request.when == "now" and (self._queue or not self._ready(steer=False)):
             raise SlotBusy(f"{self._slot} is {activity.state}", hint='use "when": "idle" to queue', **details)
 
-    def record(self, entry: Entry, stage: Stage) -> None:
-        """Move `entry` to `stage`: on disk first, then for everyone to see. For the typist."""
-        self._record(entry, stage)
-
-    def _record(self, entry: Entry, stage: Stage) -> None:
-        entry.move(stage)
+    def record(self, entry: Entry, *stages: Stage) -> None:
+        """Move `entry` to `stages`: on disk first, then for everyone to see. Raises Overloaded: the disk is full."""
+        for stage in stages:
+            entry.move(stage)
         self._store.save(entry)
         self._tell(entry)
 
@@ -347,7 +345,7 @@ class InjectQueue:
         entry.error = error
         entry.text = ""
         try:
-            self._record(entry, stage)
+            self.record(entry, stage)
         except Overloaded as full:
             # The end must be told even if the disk can't take it; after a crash it would be in doubt, never retyped.
             log.warning("receipt not recorded", extra={"slot": self._slot, "reason": str(full)})

@@ -82,8 +82,11 @@ class Output:
         """
         start = max(base, self._journal.raw_tail)
         told, skip = self._journal.consumed
+        lost = self._journal.raw_tail - max(told, base)
         told, skip = (told, skip) if told >= start else (start, 0)
         self._begin(told)
+        if lost > 0:
+            self.gap(Gap(lost_lines=None, lost_bytes=lost))
         if self._transcript is not None:
             self._transcript.restore(self._recent_lines())
         with self._emulator.replaying(signals=True):
@@ -96,8 +99,8 @@ class Output:
                 self._tell_signals(high)
         if self._filter is not None:
             self._chain.resume(skip)
-            data = self._journal.raw(told, self._journal.raw_head)
-            self._publish(self._chain.feed(self._filter.feed(data, told)))
+            for low, high in _steps(told, self._journal.raw_head, ()):
+                self._publish(self._chain.feed(self._filter.feed(self._journal.raw(low, high), low)))
         self._schedule()
 
     async def backlog(self, run: int, backlog: Backlog) -> None:
@@ -113,14 +116,17 @@ class Output:
 
     def end(self) -> None:
         """The run ended: what is still unfinished becomes lines."""
-        head = self._journal.raw_head
-        if self._filter is not None:
-            lines = self._chain.feed([(text, head) for text, _ in self._filter.flush()])
-        else:
-            assert self._transcript is not None
-            lines = self._chain.feed([(text, head) for text in self._transcript.flush()])
-        self._publish([*lines, *self._chain.flush()])
+        if self._transcript is not None:
+            self._publish_texts(self._transcript.flush())
+        self._flush_unfinished()
         self._cancel_timer()
+
+    def _flush_unfinished(self) -> None:
+        """Make lines of what waits for its end: an event that says `all before is told` follows."""
+        if self._filter is not None:
+            head = self._journal.raw_head
+            self._publish(self._chain.feed([(text, head) for text, _ in self._filter.flush()]))
+        self._publish(self._chain.flush())
 
     # -- bytes --
 
@@ -168,6 +174,7 @@ class Output:
 
     def gap(self, gap: Gap) -> None:
         """Tell readers that output was lost."""
+        self._flush_unfinished()
         self.gaps += 1
         self._feed.publish_event(Kind.GAP, gap)
 

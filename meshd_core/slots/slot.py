@@ -112,6 +112,7 @@ class Slot:
         self._changed = asyncio.Event()
         self._shown_dialog: Dialog | None = None
         self._proofs: list[tuple[int, str]] = []
+        self._leaving = False
 
     # -- what is seen --
 
@@ -146,6 +147,7 @@ class Slot:
             try:
                 yield
             finally:
+                self._leaving = True
                 self._life.leave()
                 for task in (*own, *([self._watch] if self._watch else [])):
                     task.cancel()
@@ -188,7 +190,9 @@ class Slot:
         await self._life.adopt(child, [entry.raw_mark] if entry is not None else [])
 
     def child_exited(self, info: ChildInfo) -> None:
-        self._life.child_exited(info)
+        """The keeper's notice. While the daemon leaves it is for the next daemon: the keeper keeps it until forgotten."""
+        if not self._leaving:
+            self._life.child_exited(info)
 
     def not_adopted(self) -> None:
         """No run of this slot is left: what an earlier daemon had queued can't be typed any more."""

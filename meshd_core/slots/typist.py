@@ -6,7 +6,6 @@ step is recorded before it is done, Enter waits until no dialog is open, and suc
 
 import asyncio
 import re
-from collections.abc import Callable
 from typing import Protocol
 
 from meshd_core.clock import monotonic, now_ms
@@ -33,6 +32,12 @@ class TypingInDoubt(TypingFailed):
     """Part of the prompt is in the agent's input, or may have been taken: the queue must not go on typing over it."""
 
 
+class Record(Protocol):
+    """Stores that `entry` reached `stages`, on disk and for all to see. Raises Overloaded if the disk is full."""
+
+    def __call__(self, entry: Entry, *stages: Stage) -> None: ...
+
+
 class Terminal(Protocol):
     """What the typist needs of a slot."""
 
@@ -53,9 +58,9 @@ class Terminal(Protocol):
 
 
 class Typist:
-    """Types prompts into one terminal by the kind's recipe. `record(entry, stage)` stores a stage durably."""
+    """Types prompts into one terminal by the kind's recipe. `record(entry, *stages)` stores stages durably."""
 
-    def __init__(self, terminal: Terminal, profile: KindProfile, record: Callable[[Entry, Stage], None]) -> None:
+    def __init__(self, terminal: Terminal, profile: KindProfile, record: "Record") -> None:
         self._terminal = terminal
         self._profile = profile
         self._recipe = profile.submit
@@ -70,9 +75,11 @@ class Typist:
             entry.capped = True
             self._record(entry, "written")
             return
-        self._record(entry, "written")
-        if await self._settle(entry.text):
-            self._record(entry, "echoed")
+        before_enter: tuple[Stage, ...] = ("written",)
+        if self._recipe.settle_s:
+            # Without a pause the two stages are one write to the disk: nothing happens between them.
+            self._record(entry, "written")
+            before_enter = ("echoed",) if await self._settle(entry.text) else ()
         if self._terminal.dialog_open:
             raise TypingInDoubt(self._failure("dialog_opened", "a dialog opened before Enter; it was not pressed"))
         mark = self._terminal.worked
@@ -81,7 +88,7 @@ class Typist:
         entry.entered_ms = now_ms()
         if self._profile.proves == "written":
             entry.capped = True  # before Enter, so that a crash right after it leaves no doubt to resolve
-        self._record(entry, "entered")
+        self._record(entry, *before_enter, "entered")
         await self._write(self._recipe.enter.encode())
         if not entry.capped:
             await self._confirm(entry, mark)

@@ -43,8 +43,8 @@ class DaemonProcess:
         self.config.write_text(f'[node]\nname = "test"\nbind = ["127.0.0.1"]\nport = 0\n\n{slots}')
         self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
-        self._token = ""
+        self.port = 0
+        self.token = ""
 
     def __enter__(self) -> "DaemonProcess":
         self.start()
@@ -60,6 +60,15 @@ class DaemonProcess:
 
     def start(self) -> None:
         """Start it and wait until it answers. Also after `kill`, with the same state."""
+        process = self.spawn()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            assert process.poll() is None, f"the daemon ended: {self.log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"the daemon doesn't answer: {self.log.read_text()[-3000:]}"
+            time.sleep(0.05)
+
+    def spawn(self) -> "subprocess.Popen[bytes]":
+        """Start it and wait for nothing."""
         (self.state / "address").unlink(missing_ok=True)
         places = ["--config", self.config, "--state-dir", self.state, "--runtime-dir", self.runtime]
         command = [sys.executable, "-m", "meshd_core.cli", "serve", *map(str, places)]
@@ -67,11 +76,7 @@ class DaemonProcess:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            assert self._process.poll() is None, f"the daemon ended: {self.log.read_text()[-3000:]}"
-            assert time.monotonic() < deadline, f"the daemon doesn't answer: {self.log.read_text()[-3000:]}"
-            time.sleep(0.05)
+        return self._process
 
     def kill(self) -> None:
         """End the daemon as a crash would; its agents go on."""
@@ -91,11 +96,11 @@ class DaemonProcess:
 
     def call(self, method: str, path: str, body: object = None, timeout_s: float = 60.0) -> bytes:
         """The body of an answer below 300. Raises HttpFailure for any other."""
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self.token}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         data = msgspec.json.encode(body) if body is not None else None
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
             connection.request(method, path, data, headers)
             answer = connection.getresponse()
@@ -130,8 +135,8 @@ class DaemonProcess:
 
     def _answers(self) -> bool:
         try:
-            self._port = int((self.state / "address").read_text().split()[0].rstrip("/").rpartition(":")[2])
-            self._token = (self.state / "admin.token").read_text().strip()
+            self.port = int((self.state / "address").read_text().split()[0].rstrip("/").rpartition(":")[2])
+            self.token = (self.state / "admin.token").read_text().strip()
             self.call("GET", "/health", timeout_s=2)
         except (OSError, ValueError, IndexError, HttpFailure, http.client.HTTPException):
             return False

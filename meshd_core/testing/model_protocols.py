@@ -84,7 +84,7 @@ def _text(content: str | list[Block] | None) -> str:
 
 
 def _prompt(content: str | list[Block] | None) -> str:
-    """The prompt of a user message: its last text that isn't context; claude puts prompts without an answer before it."""
+    """The prompt of a user message: its last text that isn't context. claude puts unanswered prompts before it."""
     texts = [block.text for block in content] if isinstance(content, list) else [content or ""]
     return next((prompt for text in reversed(texts) if (prompt := plain_prompt(text))), "")
 

@@ -451,3 +451,9 @@ def served_in_thread(state: Path, **options: Any) -> Iterator[Running]:
 def running(short_tmp: Path) -> Iterator[Running]:
     with served_in_thread(short_tmp) as found:
         yield found
+
+
+@pytest.fixture
+def serve(short_tmp: Path) -> Callable[..., Any]:
+    """Like `running`, with options: `node`, `providers`, `hosts`, `origins`, `admission`."""
+    return lambda **options: served_in_thread(short_tmp, **options)

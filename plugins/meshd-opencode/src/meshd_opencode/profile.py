@@ -15,7 +15,8 @@ RULES = (
 
 TRANSCRIPT = TranscriptRules(
     live=(
-        r"^ {2}┃ *\n(?: {2}┃[^\n]*\n){1,30}? {2}╹▀+",
+        # At the left edge in a conversation, in the middle of the home screen.
+        r"^ *┃ *\n(?: *┃[^\n]*\n){1,30}? *╹▀+",
         r"^ *┃ *\n? *┃? *△ Permission required",
     ),
     drop=(r"^[ █▀▄]+$", r"^ *▣ "),

@@ -1,0 +1,50 @@
+# Thin on purpose: each target is one or two commands that can be typed by hand as well.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*)
+PORT ?= 9451
+
+.PHONY: run test check format test-agents bench clean
+
+run: $(VENV)/installed
+	@exec $(BIN)/meshd demo --port $(PORT)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+# AGENTS=claude,opencode picks; the CLIs come from npm into a cache outside this folder (tests/agents/versions.toml).
+AGENTS ?= claude,opencode
+test-agents: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/agents --agents=$(AGENTS)
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m tests.bench
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) .meshd
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meshd needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+# One resolver run for core and all plugins: none of them is on a package index under these names.
+$(VENV)/installed: $(BIN)/python pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . $(PLUGINS:%=--editable ./%)
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
