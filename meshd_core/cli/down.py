@@ -34,7 +34,13 @@ def down(client: MeshdClient, as_json: bool, keep_agents: bool, timeout_s: float
     meshd down
     meshd down --keep-agents
     """
-    pid = client.node().pid
+    try:
+        pid = client.node().pid
+    except Unreachable:
+        if keep_agents or not client.is_local:
+            raise
+        _end_orphans(Path(client.address).parent, as_json)
+        return
     answer = client.shutdown("keep" if keep_agents else "stop")
     ends_at = time.monotonic() + timeout_s
     while not _gone(client, pid):
@@ -45,6 +51,19 @@ def down(client: MeshdClient, as_json: bool, keep_agents: bool, timeout_s: float
         show_json({"status": "stopped", "agents": answer.agents})
     else:
         click.echo("the daemon has ended" + ("; the agents go on" if keep_agents else ", and its agents too"))
+
+
+def _end_orphans(runtime_dir: Path, as_json: bool) -> None:
+    """There is no daemon: end what one left running."""
+    from meshd_core.daemon.orphans import end_orphans
+
+    slots = end_orphans(runtime_dir)
+    if slots is None:
+        raise NotReached(f"neither a daemon nor agents of one are there in {runtime_dir}")
+    if as_json:
+        show_json({"status": "stopped", "agents": "stop"})
+    else:
+        click.echo(f"no daemon was there; its agents have ended: {', '.join(slots) or 'none were left'}")
 
 
 def _gone(client: MeshdClient, pid: int) -> bool:

@@ -76,6 +76,8 @@ class Exchange:
             found[key] = value.decode("latin-1")
         self.headers = found
         self._body_left = "transfer-encoding" in found or found.get("content-length", "0").strip("0") != ""
+        if self.scope["http_version"] not in ("1.1", "1.0"):  # h11 lets any digits through
+            raise InvalidRequest("the protocol version must be HTTP/1.1")
         if len(raw) > MAX_HEADERS or size > MAX_HEADER_BYTES:
             raise InvalidRequest("the headers are too many or too large")
         if "transfer-encoding" in found and "content-length" in found:

@@ -27,6 +27,7 @@ from meshd_core.http.service import NodeService
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - bound addresses, but no names that a client may use
 _FORWARDING = ("forwarded", "x-forwarded-", "x-real-ip", "x-client-ip", "true-client-ip", "cf-", "tailscale-")
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def gate_rules(names: Iterable[str], allowed_hosts: Iterable[str], allowed_origi
     """Rules from the node's own names and addresses and `[http]` of the configuration."""
     hosts = {_plain(host) for host in (*names, *allowed_hosts)} | _LOOPBACK
     origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
-    return GateRules(hosts=frozenset(hosts), origins=origins)
+    return GateRules(hosts=frozenset(hosts - _ANY), origins=origins)
 
 
 class Gate:

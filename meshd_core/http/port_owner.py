@@ -13,8 +13,8 @@ def owner_of_port(port: int) -> str | None:
         return None
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            for entry in os.scandir(folder / "fd"):
-                if os.readlink(entry.path) in wanted:
+            for name in os.listdir(folder / "fd"):
+                if os.readlink(folder / "fd" / name) in wanted:
                     return f"{(folder / 'comm').read_text().strip()} (pid {folder.name})"
         except OSError:
             continue  # it ended meanwhile, or belongs to someone else

@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 import h11
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
 from meshd_core.errors import InvalidRequest, MeshdError, Overloaded, TooLarge
@@ -212,9 +212,9 @@ class MeshdProtocol(H11Protocol):
                 (b"meshd-request-id", self._request_ids.next()),
                 (b"connection", b"close"),
             ]
-            head = h11.Response(status_code=error.status, headers=headers, reason=b"")
-            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            head = h11.Response(status_code=error.status, headers=headers, reason=STATUS_PHRASES[error.status])
+            events = (head, h11.Data(data=body), h11.EndOfMessage())
+            self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
         self.transport.close()
 
     def _arm(self) -> None:

@@ -146,6 +146,10 @@ class InjectQueue:
         self._typist, self._run, self.held = typist, run, None
         self._kick.set()
 
+    def agent_stopping(self) -> None:
+        """The agent is asked to exit, which may make it idle for a moment: nothing more is typed into this run."""
+        self._typist = None
+
     def agent_exited(self, what: str) -> None:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
         self._typist = None

@@ -53,11 +53,14 @@ class Output:
         self.bytes_read = 0
         self.lines = 0
         self.gaps = 0
+        self.cut = False
+        """Whether the screen was rebuilt from the middle of the output: the agent has to draw it anew."""
         self._open_terminal(journal.raw_head)
 
     def _open_terminal(self, start: int) -> None:
         size = self._size
         self._chain = self._make_chain(start)
+        self._origin = start
         self._lost = 0
         self._emulator = Emulator(size.rows, size.cols, on_reply=self._reply, on_signal=self._signals.append)
         self._filter = TextFilter() if self._profile.output == "lines" else None
@@ -85,23 +88,37 @@ class Output:
         lost = self._journal.raw_tail - max(told, base)
         told, skip = (told, skip) if told >= start else (start, 0)
         self._begin(told)
-        if lost > 0:
+        self._origin = start
+        self.cut = start > base
+        if lost > 0 and self._filter is not None:
             self.gap(Gap(lost_lines=None, lost_bytes=lost))
         if self._transcript is not None:
             self._transcript.restore(self._recent_lines())
         with self._emulator.replaying(signals=True):
-            for low, high in _steps(start, self._journal.raw_head, (told, *marks)):
-                data = self._journal.raw(low, high)
-                if self._transcript is not None:
-                    self._transcript.feed(data)
-                else:
-                    self._emulator.feed(data)
-                self._tell_signals(high)
-        if self._filter is not None:
+            self._replay(start, told if self._transcript is not None else self._journal.raw_head, marks)
+        if self._transcript is not None:
+            # What was read but not yet looked at: from here on rows become lines again.
+            self._replay(told, self._journal.raw_head, marks)
+        else:
             self._chain.resume(skip)
-            for low, high in _steps(told, self._journal.raw_head, ()):
-                self._publish(self._chain.feed(self._filter.feed(self._journal.raw(low, high), low)))
+            self._retell(told)
         self._schedule()
+
+    def _replay(self, start: int, end: int, marks: Sequence[int]) -> None:
+        """Feed raw bytes of the journal to the terminal once more."""
+        for low, high in _steps(start, end, marks):
+            data = self._journal.raw(low, high)
+            if self._transcript is not None:
+                self._publish_texts(self._transcript.feed(data))
+            else:
+                self._emulator.feed(data)
+            self._tell_signals(high)
+
+    def _retell(self, start: int) -> None:
+        """Make lines of raw bytes of the journal that no line was made of."""
+        assert self._filter is not None
+        for low, high in _steps(start, self._journal.raw_head, ()):
+            self._publish(self._chain.feed(self._filter.feed(self._journal.raw(low, high), low)))
 
     async def backlog(self, run: int, backlog: Backlog) -> None:
         """Take in what the keeper read while no daemon was there; what was taken in before is skipped."""
@@ -159,10 +176,12 @@ class Output:
     # -- lines --
 
     def _publish_texts(self, texts: Sequence[str]) -> None:
+        assert self._transcript is not None
         if texts:
-            head = self._journal.raw_head
-            self._publish(self._chain.feed([(text, head) for text in texts]))
-        if self._transcript is not None and self._transcript.lost > self._lost:
+            # An adoption replays silently up to what the transcript had looked at, and goes on from there.
+            seen = self._origin + self._transcript.consumed
+            self._publish(self._chain.feed([(text, seen) for text in texts]))
+        if self._transcript.lost > self._lost:
             lost, self._lost = self._transcript.lost - self._lost, self._transcript.lost
             self.gap(Gap(lost_lines=lost, lost_bytes=0))
 

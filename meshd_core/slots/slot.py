@@ -51,6 +51,7 @@ LOOK_AT_LATEST_S = 0.06
 REPLY_TIMEOUT_S = 5.0
 _WATCH_PAUSE_S = 1.0
 _SILENCE_CHECK_S = 5.0
+_REDRAW_PAUSE_S = 0.2
 
 
 class SlotPlan(msgspec.Struct, frozen=True):
@@ -240,7 +241,17 @@ class Slot:
         self.queue.agent_started(typist, child.run)
         if in_doubt is not None:
             self.queue.doubt(in_doubt, paste_open=in_doubt.stage == "writing")
+        if adopted and self._output.cut and self.profile.output == "screen":
+            self._spawn_task(self._redraw(), f"redraw {self.name}")
         self._look_soon()
+
+    async def _redraw(self) -> None:
+        """Make the agent draw its whole screen, by a change of size and back."""
+        size = self._output.size
+        for rows in (size.rows - 1, size.rows):
+            if self._life.master is not None:
+                self._life.master.resize(rows, size.cols)
+            await asyncio.sleep(_REDRAW_PAUSE_S)
 
     def _proven(self, entry: Entry) -> bool:
         """Whether, after its Enter, the journal or the backlog shows that the agent began to work."""
@@ -332,6 +343,8 @@ class Slot:
 
     def _state_changed(self) -> None:
         """Tell readers, waiters and the snapshot; the journal's `state` events are what an adoption starts from."""
+        if self._life.status == "stopping":
+            self.queue.agent_stopping()
         before, dialog = self._shown_dialog, self._tracker.dialog
         self._shown_dialog = dialog
         state = StateEvent(status=self._life.status, activity=self._views.activity(), dialog=self._views.dialog(dialog))

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from meshd_core.types import ErrorAnswer, OutputPage, Receipt, SlotDetail
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 30.0
 T = TypeVar("T", bound=Struct)
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class HttpFailure(AssertionError):
@@ -84,6 +86,12 @@ class DaemonProcess:
         self._process.kill()
         self._process.wait(timeout=STOP_TIMEOUT_S)
 
+    def terminate(self) -> int:
+        """End the daemon with SIGTERM, as a service manager would; its agents go on. The exit code."""
+        assert self._process is not None, "the daemon was not started"
+        self._process.terminate()
+        return self._process.wait(timeout=STOP_TIMEOUT_S)
+
     def shutdown(self) -> None:
         """End agents, keeper and daemon."""
         if self._process is None:
@@ -94,22 +102,30 @@ class DaemonProcess:
         self._process.wait(timeout=STOP_TIMEOUT_S)
         self._process = None
 
-    def call(self, method: str, path: str, body: object = None, timeout_s: float = 60.0) -> bytes:
+    def call(
+        self, method: str, path: str, body: object = None, timeout_s: float = 60.0, headers: Mapping[str, str] = _NONE
+    ) -> bytes:
         """The body of an answer below 300. Raises HttpFailure for any other."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+        status, content = self.exchange(method, path, body, timeout_s, headers)
+        if status >= 300:
+            raise HttpFailure(status, content)
+        return content
+
+    def exchange(
+        self, method: str, path: str, body: object = None, timeout_s: float = 60.0, headers: Mapping[str, str] = _NONE
+    ) -> tuple[int, bytes]:
+        """Status and body, whatever they are."""
+        sent = {"Authorization": f"Bearer {self.token}", **headers}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = "application/json"
         data = msgspec.json.encode(body) if body is not None else None
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
-            connection.request(method, path, data, headers)
+            connection.request(method, path, data, sent)
             answer = connection.getresponse()
-            content = answer.read()
+            return answer.status, answer.read()
         finally:
             connection.close()
-        if answer.status >= 300:
-            raise HttpFailure(answer.status, content)
-        return content
 
     def get(self, path: str, kind: type[T], timeout_s: float = 60.0) -> T:
         return msgspec.json.decode(self.call("GET", path, timeout_s=timeout_s), type=kind)

@@ -67,7 +67,7 @@ def _slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
     home, cwd = folder / "home", folder / "work"
     cwd.mkdir()
     if name == "claude":
-        env, args = {**claude_home(home, cwd, backend_url), **({"CLAUDE_CODE_DISABLE_ALTERNATE_SCREEN": "1"} if os.environ.get("INLINE") else {})}, ["--permission-mode", "manual"]
+        env, args = claude_home(home, cwd, backend_url), ["--permission-mode", "manual"]
     else:
         env, args = opencode_home(home, backend_url), []
     lines = [f'{key} = "{value}"' for key, value in env.items()]

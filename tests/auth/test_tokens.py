@@ -120,7 +120,9 @@ def test_two_writers_lose_nothing(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "tokens.json").read_text())["tokens"]) == 10
 
 
-@pytest.mark.parametrize(("text", "ms"), [("30d", 2_592_000_000), ("12h", 43_200_000), ("90m", 5_400_000), ("5s", 5000)])
+@pytest.mark.parametrize(
+    ("text", "ms"), [("30d", 2_592_000_000), ("12h", 43_200_000), ("90m", 5_400_000), ("5s", 5000)]
+)
 def test_durations_of_tokens(text: str, ms: int) -> None:
     assert parse_expiry(text) == ms
 

@@ -215,9 +215,7 @@ class MemoryNode:
             size=Size(40, 120),
             queue=0,
             output=OutputRange(f"{feed.epoch}-{feed.tail}", f"{feed.epoch}-{feed.head}", feed.last_n()),
-            config=SlotConfig(
-                command=None, args=[], cwd="~", env=[], autostart=True, restart="on-failure", filters=[]
-            ),
+            config=SlotConfig(command=None, args=[], cwd="~", env=[], autostart=True, restart="on-failure", filters=[]),
             counters=SlotCounters(0, 0, 0, 0, 0, 0),
             queued=[],
         )
@@ -393,7 +391,7 @@ async def serving(
     node = node or MemoryNode()
     store = TokenStore(state)
     chain = AuthChain(providers if providers is not None else [TokenProvider(store)])
-    allowed = gate_rules(["mac1"], rules.get("hosts", ()), rules.get("origins", ()))
+    allowed = gate_rules(["mac1", "0.0.0.0", "::"], rules.get("hosts", ()), rules.get("origins", ()))
     app = HttpApp(AppParts(node, chain, allowed, store, AuditLog(state / "audit.jsonl")))
     listeners = listen(["127.0.0.1", "::1"], 0, state / "meshd.sock")
     server = HttpServer(app, rules.get("admission"))

@@ -82,8 +82,18 @@ def test_a_glob_of_another_node_reaches_nothing_here(running: Running) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Bearer", "Bearer ", "Bearer \xff\xfe", "Basic YTpi", "Bearer meshd_aaaaaaaa_" + "\xe9" * 43]
-    + ["Bearer meshd_" + "a" * 10_000, "Bearer meshd_aaaaaaaa_" + "a" * 43, "Bearer ' OR 1=1", "Bearer meshd_a\tb"],
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer ÿþ",
+        "Basic YTpi",
+        "Bearer meshd_aaaaaaaa_" + "é" * 43,
+        "Bearer meshd_" + "a" * 10000,
+        "Bearer meshd_aaaaaaaa_" + "a" * 43,
+        "Bearer ' OR 1=1",
+        "Bearer meshd_a\tb",
+    ],
 )
 def test_a_malformed_credential_is_401_never_500(running: Running, header: str) -> None:
     answer = running.ask("GET", "/slots", token=None, headers={"Authorization": header})
@@ -102,10 +112,20 @@ def test_a_token_in_the_query_or_a_cookie_is_no_credential(running: Running) -> 
     assert running.ask("GET", "/slots", token=None, headers={"Cookie": f"token={running.admin}"}).status == 401
 
 
-FOREIGN_HOSTS = (
-    ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "mac1.evil.example", "evil.example:9451"]
-    + ["localhost@evil.example", "[::1].evil.example", "[::2]", "10.0.0.1", "0.0.0.0", "localhost:80:80", "a b"]
-)
+FOREIGN_HOSTS = [
+    "evil.example",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "mac1.evil.example",
+    "evil.example:9451",
+    "localhost@evil.example",
+    "[::1].evil.example",
+    "[::2]",
+    "10.0.0.1",
+    "0.0.0.0",
+    "localhost:80:80",
+    "a b",
+]
 
 
 def test_a_host_that_is_not_ours_is_refused(running: Running) -> None:
@@ -134,10 +154,17 @@ def test_a_duplicate_or_missing_host_and_an_absolute_uri_are_refused(running: Ru
     assert raw(running, f"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n{auth}").startswith(b"HTTP/1.1 400")
 
 
-FOREIGN_ORIGINS = (
-    ["http://evil.example", "null", "http://localhost.evil.example", "https://localhost:9451", "file://", "http://"]
-    + ["http://localhost@evil.example", "http://127.0.0.1", "chrome-extension://abc"]
-)
+FOREIGN_ORIGINS = [
+    "http://evil.example",
+    "null",
+    "http://localhost.evil.example",
+    "https://localhost:9451",
+    "file://",
+    "http://",
+    "http://localhost@evil.example",
+    "http://127.0.0.1",
+    "chrome-extension://abc",
+]
 
 
 def test_a_foreign_origin_is_refused_on_every_method(running: Running) -> None:

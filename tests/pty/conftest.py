@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -98,11 +97,7 @@ class Bench:
             self.keepers.add(client.keeper_pid)
             await client.shutdown(force=True)
         for pid in self.keepers:
-            with contextlib.suppress(ProcessLookupError):
-                if not gone(pid):
-                    await until(lambda pid=pid: gone(pid), "the keeper's end", 5.0)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            await until(lambda pid=pid: gone(pid), "the keeper's end", 5.0)
 
 
 @pytest.fixture

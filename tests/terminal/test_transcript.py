@@ -50,7 +50,7 @@ OPENCODE = TranscriptRules(
         r"^ *┃ *\n(?: *┃[^\n]*\n){1,30}? *╹▀+",
         r"^ *┃? *△ Permission required",
         # --mini: what is typed, an empty row, the status row.
-        r"^(?:[^\n]*\S[^\n]*\n){0,30}\n [A-Z]+ {4,}[^\n]*ctrl\+p cmd",
+        r"^(?:[^\n]+\n){0,30}\n [A-Z]+ {4,}[^\n]*ctrl\+p cmd",
     ),
     drop=(
         r"^[ █▀▄]+$",

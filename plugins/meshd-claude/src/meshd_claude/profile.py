@@ -17,7 +17,8 @@ from meshd_core.api import (
 
 # The input box stands between two rules; where it is seen, no trust, key or login screen can be up: without this, a
 # conversation about those screens would look like one.
-_NO_INPUT_BOX = r"\A(?![\s\S]*^❯[^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}─{20,})[\s\S]*?"
+_INPUT_BOX = r"^─{20,}[^\n]*\n❯[^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}─{20,}"
+_NO_INPUT_BOX = rf"\A(?![\s\S]*{_INPUT_BOX})[\s\S]*?"
 _CHOICES = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
 
 RULES = (
@@ -42,17 +43,23 @@ RULES = (
         override=True, dialog="login",
     ),
     Rule(
+        "claude-approval", "waiting",
+        _NO_INPUT_BOX + r"^ *(Do you want to [^\n]+\?)\n(?: *❯? *\d\. [^\n]*\n){2,8}\s*Esc to cancel",
+        override=True, dialog="approval", options=_CHOICES,
+    ),
+    Rule(
+        # /help, /model, /config and their like: no signal tells of them, and Enter there changes settings.
+        "claude-menu", "waiting",
+        _NO_INPUT_BOX + r"^(?![^\n]*Tab to amend)[^\n]*\b(?:Esc to (?:close|cancel|go back|exit))\b[^\n]*\s*\Z",
+        override=True, dialog="menu",
+    ),
+    Rule(
         "claude-rate-limit", "limited",
         r"^\S [^\n]*\b429\b[^\n]*· retrying in \d+ ?s · attempt \d+/\d+",
         override=True, last_rows=12,
     ),
-    Rule(
-        "claude-approval", "waiting",
-        r"^ *(Do you want to [^\n]+\?)\n(?: *❯? *\d\. [^\n]*\n){2,8}\s*Esc to cancel",
-        dialog="approval", options=_CHOICES,
-    ),
     Rule("claude-busy", "busy", r"\besc to interrupt\b", last_rows=4),
-    Rule("claude-idle", "idle", r"^❯[^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}─{20,}", confidence=0.6),
+    Rule("claude-idle", "idle", _INPUT_BOX, confidence=0.6),
 )  # fmt: skip
 
 TRANSCRIPT = TranscriptRules(
@@ -64,7 +71,7 @@ TRANSCRIPT = TranscriptRules(
         r"^ ?[▐▝▘ ]{1,3}[▛▜█▝▘▐▌▙▟ ]{3,}",
         r"^[✻✶✳✽✢·*] \S+(?: \S+){0,6}(?:…| for \d+)",
         r"◐ \w+ · /effort$",
-        r"^ +⎿ +Tip: ",
+        r"^\s*⎿\s+Tip: ",
         r"^● ?$",
         r"^ +Waiting for permission…",
     ),

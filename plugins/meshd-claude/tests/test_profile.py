@@ -1,0 +1,115 @@
+"""Claude Code's screens, as 2.1.330 draws them, and what the rules make of each."""
+
+import re
+import time
+
+import pytest
+from meshd_claude.profile import PROFILE
+
+RULE_LINE = "─" * 120
+INPUT = f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · ? for shortcuts"
+BUSY = (
+    "❯ SLOW6\n●\n✢ Ruminating… (0s · ↓ 5 tokens)\n"
+    f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · esc to interrupt"
+)
+RETRY = (
+    "❯ ERR429\n✻ 429 the fake model answers 429 · retrying in 2s · attempt 3/10\n"
+    f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · esc to interrupt"
+)
+TRUST = f"""{RULE_LINE}
+ Accessing workspace:
+
+ /home/x/work
+
+ Quick safety check: Is this a project you created or one you trust? (Like your own code, a well-known open source
+ project, or work from your team). If not, take a moment to review what's in this folder first.
+
+ Security guide
+
+ ❯ No, exit
+   Yes, I trust this folder
+
+ Enter to confirm · Esc to cancel"""
+API_KEY = """
+  Detected a custom API key in your environment
+
+  ANTHROPIC_API_KEY: sk-ant-...00000000000000000000
+
+  Do you want to use this API key?
+
+    Yes
+  ❯ No (recommended)
+
+  Enter to confirm · Esc to cancel"""
+THEME = """ Let's get started.
+
+ Choose the text style that looks best with your terminal
+ To change this later, run /theme
+
+ ❯ ✔ Auto (match terminal)
+     Dark mode"""
+APPROVAL = f"""❯ TOOL touch abc
+{RULE_LINE}
+ Bash command
+ touch abc
+ Do you want to proceed?
+ ❯ 1. Yes
+   2. Yes, and always allow access to /home/x/work from this project
+   3. Yes, and switch to auto mode · auto mode handles these prompts for you
+   4. No
+
+ Esc to cancel · Tab to amend"""
+HELP = "❯ /help\n  For more help: https://code.claude.com/docs/en/overview\n\n  ←/→ to switch · Esc to close"
+MODEL = "   5. Haiku\n\n  ◐ Medium effort\n\n  s to use this session only · Enter to save · Esc to cancel\n"
+
+
+def match(screen: str) -> tuple[str, str] | None:
+    """The rule that wins and its state, as core decides: overrides first, then the first that matches."""
+    found = []
+    for rule in PROFILE.rules:
+        text = "\n".join(screen.rstrip().split("\n")[-rule.last_rows :]) if rule.last_rows else screen
+        if re.search(rule.pattern, text, re.MULTILINE):
+            found.append(rule)
+    found.sort(key=lambda rule: not rule.override)
+    return (found[0].id, found[0].state) if found else None
+
+
+@pytest.mark.parametrize(
+    ("screen", "expected"),
+    [
+        (INPUT, ("claude-idle", "idle")),
+        (BUSY, ("claude-busy", "busy")),
+        (RETRY, ("claude-rate-limit", "limited")),
+        (TRUST, ("claude-trust", "onboarding")),
+        (API_KEY, ("claude-api-key", "onboarding")),
+        (THEME, ("claude-theme", "onboarding")),
+        (APPROVAL, ("claude-approval", "waiting")),
+        (HELP, ("claude-menu", "waiting")),
+        (MODEL, ("claude-menu", "waiting")),
+        ("", None),
+    ],
+)
+def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None) -> None:
+    assert match(screen) == expected
+
+
+@pytest.mark.parametrize("about", [TRUST, API_KEY, THEME, APPROVAL, HELP, "❯ Select login method:"])
+def test_a_conversation_about_such_a_screen_is_not_one(about: str) -> None:
+    assert match(f"● It showed this:\n{about}\n\n{INPUT}") == ("claude-idle", "idle")
+
+
+@pytest.mark.parametrize("draft", ["hello there", "first row\n  second row"])
+def test_the_input_box_holds_the_draft(draft: str) -> None:
+    assert PROFILE.submit.input_box is not None
+    screen = f"● earlier\n{RULE_LINE}\n❯\u00a0{draft}\n{RULE_LINE}\n  ⏸ manual mode on"
+    found = list(re.finditer(PROFILE.submit.input_box, screen, re.MULTILINE | re.DOTALL))[-1]
+    assert "".join(found.group(1).split()) == "".join(draft.split())
+
+
+@pytest.mark.parametrize(
+    "screen", [(" " * 500 + "\n") * 200, ("❯ " + "x" * 498 + "\n") * 200, ("─" * 500 + "\n") * 200]
+)
+def test_the_rules_take_little_time_on_the_largest_screen(screen: str) -> None:
+    started = time.process_time()
+    match(screen)
+    assert time.process_time() - started < 0.25
