@@ -10,9 +10,8 @@ import click
 from meshd_core.cli.connect import client_command
 from meshd_core.cli.failures import note
 from meshd_core.cli.render import show_json, show_table
-from meshd_core.client import MeshdClient, NewToken, TokenInfo, Unreachable
-from meshd_core.client.answers import TokenList
-from meshd_core.types import SCOPES, Scope
+from meshd_core.client import MeshdClient, Unreachable
+from meshd_core.types import SCOPES, NewToken, Scope, TokenInfo, TokenList
 
 if TYPE_CHECKING:
     from meshd_core.auth.tokens import StoredToken, TokenStore
@@ -61,7 +60,10 @@ def create(
 
     def without_daemon(store: "TokenStore") -> NewToken:
         secret, kept = store.create(scope, globs, label, expires)
-        return NewToken(secret, kept.kid, kept.scope, list(kept.slots), kept.label, kept.created, kept.expires)
+        return NewToken(
+            token=secret, kid=kept.kid, scope=kept.scope, slots=kept.slots, label=kept.label, created=kept.created,
+            expires=kept.expires,
+        )  # fmt: skip
 
     made = _either(
         lambda: client.create_token(scope, slots=globs, label=label, expires=expires),
@@ -146,4 +148,4 @@ def _store(client: MeshdClient, state_dir: Path | None) -> Path | None:
 
 
 def _info(kept: "StoredToken") -> TokenInfo:
-    return TokenInfo(kept.kid, kept.scope, list(kept.slots), kept.label, kept.created, kept.expires)
+    return TokenInfo(kept.kid, kept.scope, kept.slots, kept.label, kept.created, kept.expires)

@@ -6,11 +6,10 @@ Answers are decoded leniently: keys that this client doesn't know are ignored.
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from meshd_core import errors
 from meshd_core.errors import MeshdError
-from meshd_core.types import ErrorAnswer, Scope
+from meshd_core.types import ErrorAnswer
 
 T = TypeVar("T")
 
@@ -32,42 +31,6 @@ class BadAnswer(Exception):
 
     code = "bad_answer"
     hint = "is it meshd that listens there, and of a version that fits this client?"
-
-
-class NewToken(Struct, frozen=True):
-    """The answer of `POST /tokens`: the only time that `token` is shown."""
-
-    token: str
-    kid: str
-    scope: Scope
-    slots: list[str]
-    label: str | None = None
-    created: str | None = None
-    expires: str | None = None
-
-
-class TokenInfo(Struct, frozen=True):
-    """One token as `GET /tokens` lists it, without its secret."""
-
-    kid: str
-    scope: Scope
-    slots: list[str]
-    label: str | None = None
-    created: str | None = None
-    expires: str | None = None
-
-
-class TokenList(Struct, frozen=True):
-    tokens: list[TokenInfo]
-
-
-class TokenRequest(Struct, frozen=True):
-    """The body of `POST /tokens`; `expires` as `30d`, `12h` or `90m`, None for never."""
-
-    scope: Scope
-    slots: list[str]
-    label: str | None
-    expires: str | None
 
 
 def decode(data: bytes, shape: type[T], address: str) -> T:

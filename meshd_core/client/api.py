@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from meshd_core.client.answers import NewToken, TokenInfo, TokenList, TokenRequest, decode, error_from
+from meshd_core.client.answers import decode, error_from
 from meshd_core.client.connection import ANSWER_TIMEOUT_S, Answer, Endpoint, Requester
 from meshd_core.client.events import Event, EventType
 from meshd_core.client.stream import SILENCE_S, EventStream, Start
@@ -18,6 +18,7 @@ from meshd_core.errors import InvalidField
 from meshd_core.types import (
     Health,
     InjectRequest,
+    NewToken,
     Node,
     OutputPage,
     PluginInfo,
@@ -33,6 +34,9 @@ from meshd_core.types import (
     SlotList,
     StartRequest,
     StopRequest,
+    TokenInfo,
+    TokenList,
+    TokenRequest,
 )
 
 T = TypeVar("T")
@@ -216,7 +220,7 @@ class MeshdClient:
         self, scope: Scope, *, slots: Iterable[str] = ("*",), label: str | None = None, expires: str | None = None
     ) -> NewToken:
         """A new token; `expires` as `30d`, `12h` or `90m`, None for never. Its secret is never shown again."""
-        body = TokenRequest(scope=scope, slots=list(slots), label=label, expires=expires)
+        body = TokenRequest(scope=scope, slots=tuple(slots), label=label, expires=expires)
         return self._post("/tokens", NewToken, body, ANSWER_TIMEOUT_S)
 
     def revoke_token(self, kid: str) -> None:

@@ -40,7 +40,7 @@ class SubmitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
     paste: Literal["bracketed", "plain", "auto"] = "bracketed"
     """`auto`: bracketed if the terminal has that mode on at the time, else plain with newlines as spaces."""
     settle_s: float = 0.3
-    """Longest pause between text and Enter. Ended early once the text is seen in the input box, if `input_box` is set."""
+    """Longest pause between text and Enter; ends early once the text is seen in the input box (`input_box`)."""
     min_settle_s: float = 0.0
     """Shortest pause between text and Enter, whatever the screen shows."""
     enter: str = "\r"
@@ -151,7 +151,7 @@ class Launch(Struct, frozen=True):
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the agent's environment."""
     meta: Mapping[str, str] = field(default_factory=dict)
-    """Facts that the kind needs again after an adoption (session id, port). Kept in the keeper's memory, never on disk."""
+    """What the kind needs again after an adoption (session id, port). In the keeper's memory, never on disk."""
 
 
 class Observation(Struct, frozen=True):

@@ -195,7 +195,7 @@ class Daemon:
                 file=sys.stderr,
             )
         for slot in self._registry:
-            slot.feed.close()
+            slot.close_readers()
 
     async def _stop(self, slot: Slot) -> None:
         try:

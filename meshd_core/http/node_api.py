@@ -14,47 +14,20 @@ from meshd_core.http.routes import Call, NoQuery, Reply, RouteSpec
 from meshd_core.http.service import NodeService
 from meshd_core.types import (
     Health,
+    NewToken,
     Node,
     PluginList,
-    Scope,
     ShutdownAnswer,
     ShutdownRequest,
+    TokenInfo,
+    TokenList,
+    TokenRequest,
 )
 
 PLUGIN_ROUTE_TIMEOUT_S = 30.0
 _CONTENT_TYPE = re.compile(r"[\x20-\x7e]{1,100}")
 
 log = logging.getLogger(__name__)
-
-
-class TokenInfo(Struct, frozen=True):
-    """A token as it is listed: everything but its secret."""
-
-    kid: str
-    scope: Scope
-    slots: tuple[str, ...]
-    label: str | None
-    created: str
-    expires: str | None
-
-
-class NewToken(TokenInfo, frozen=True, kw_only=True):
-    """The one answer that holds the credential itself."""
-
-    token: str
-
-
-class TokenList(Struct, frozen=True):
-    tokens: list[TokenInfo]
-
-
-class TokenRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /tokens`; `expires` as `30d`, `12h`, `90m`; null: never."""
-
-    scope: Scope
-    slots: tuple[str, ...] = ("*",)
-    label: str | None = None
-    expires: str | None = None
 
 
 class Document(Struct, frozen=True):

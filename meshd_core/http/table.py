@@ -22,12 +22,13 @@ from meshd_core.errors import (
     StartFailed,
     TooLarge,
 )
-from meshd_core.http.node_api import Document, NewToken, NodeApi, TokenInfo, TokenList, TokenRequest
+from meshd_core.http.node_api import Document, NodeApi
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.slots_api import OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
 from meshd_core.types import (
     Health,
     InjectRequest,
+    NewToken,
     Node,
     OutputPage,
     PluginList,
@@ -41,6 +42,9 @@ from meshd_core.types import (
     SlotList,
     StartRequest,
     StopRequest,
+    TokenInfo,
+    TokenList,
+    TokenRequest,
 )
 
 _SLOT = (SlotNotFound, NodeNotFound)

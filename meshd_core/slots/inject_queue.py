@@ -63,6 +63,7 @@ class InjectQueue:
         self.held: str | None = None
         """Why nothing is typed: a draft of ours may stand in the agent's input box."""
         self.accepted = 0
+        self._closed = False
 
     # -- what callers see --
 
@@ -123,7 +124,7 @@ class InjectQueue:
         """The receipt once `until` is reached or it ended, else as it stands after `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not reached(receipt := self._view(entry), until):
+                while not reached(receipt := self._view(entry), until) and not self._closed:
                     await self._moved.setdefault(entry.id, asyncio.Event()).wait()
         except TimeoutError:
             pass
@@ -145,6 +146,13 @@ class InjectQueue:
         """A run of the agent begins (or was adopted); prompts are typed by `typist` from now on."""
         self._typist, self._run, self.held = typist, run, None
         self._kick.set()
+
+    def close(self) -> None:
+        """The daemon drains: whoever waits gets the receipt as it stands, and nothing more is typed."""
+        self._closed = True
+        self._typist = None
+        for moved in self._moved.values():
+            moved.set()
 
     def agent_stopping(self) -> None:
         """The agent is asked to exit, which may make it idle for a moment: nothing more is typed into this run."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,9 @@ REPLY_TIMEOUT_S = 5.0
 _WATCH_PAUSE_S = 1.0
 _SILENCE_CHECK_S = 5.0
 _REDRAW_PAUSE_S = 0.2
+_AFTER_FAULT_S = 1.0
+MAX_EVENT_REPLY_CHARS = 32_768
+"""A longer reply is left out of `inject` events: the ring is for many events; the receipt has it."""
 
 
 class SlotPlan(msgspec.Struct, frozen=True):
@@ -90,7 +93,7 @@ class Slot:
         self._keyboard = Keyboard(self._journal, self._output, self._tracker, lambda: self._life.master)
         self.queue = InjectQueue(
             section.name, plan.node, plan.profile, store, self._tracker,
-            publish=lambda receipt: self.feed.publish_event(Kind.INJECT, receipt), reply=self._reply,
+            publish=self._publish_receipt, reply=self._reply,
             silent_s=lambda: self._silence.seconds,
         )  # fmt: skip
         self._life = Lifecycle(
@@ -142,8 +145,8 @@ class Slot:
         """The slot lives inside: its queue, its session, its timers. Leaving lets go of the agent, not ends it."""
         async with asyncio.TaskGroup() as self._tasks:
             own = [
-                self._tasks.create_task(self.queue.run(), name=f"queue {self.name}"),
-                self._tasks.create_task(self._check_silence(), name=f"silence {self.name}"),
+                self._tasks.create_task(self._keep_going(self.queue.run), name=f"queue {self.name}"),
+                self._tasks.create_task(self._keep_going(self._check_silence), name=f"silence {self.name}"),
             ]
             try:
                 yield
@@ -154,12 +157,26 @@ class Slot:
                     task.cancel()
         self._tasks = None
 
+    def close_readers(self) -> None:
+        """The daemon drains: streams say `bye`, waits end."""
+        self.queue.close()
+        self.feed.close()
+
     def close(self) -> None:
         """After `running`: free the terminal and the journal."""
         if self._look_timer is not None:
             self._look_timer.cancel()
         self._output.close()
         self._journal.close()
+
+    async def _keep_going(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `work` for ever; a fault of ours in one slot must not end the daemon that hosts the others."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("task of a slot failed; it goes on", extra={"slot": self.name})
+            await asyncio.sleep(_AFTER_FAULT_S)
 
     def _spawn_task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._tasks is not None
@@ -191,7 +208,7 @@ class Slot:
         await self._life.adopt(child, [entry.raw_mark] if entry is not None else [])
 
     def child_exited(self, info: ChildInfo) -> None:
-        """The keeper's notice. While the daemon leaves it is for the next daemon: the keeper keeps it until forgotten."""
+        """The keeper's notice; while this daemon leaves, the next one's business: the keeper keeps it until forgotten."""
         if not self._leaving:
             self._life.child_exited(info)
 
@@ -357,6 +374,11 @@ class Slot:
                 self.feed.publish_event(Kind.DIALOG, DialogEvent(event="opened", dialog=state.dialog))
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def _publish_receipt(self, receipt: Receipt) -> None:
+        if receipt.reply is not None and len(receipt.reply) > MAX_EVENT_REPLY_CHARS:
+            receipt = msgspec.structs.replace(receipt, reply=None)
+        self.feed.publish_event(Kind.INJECT, receipt)
 
     def _filter_failed(self, name: str, error: Exception) -> None:
         self._views.filter_errors += 1

@@ -106,6 +106,13 @@ def _decode(line: bytes) -> Record | None:
         return None  # half a line, or a record whose shape we don't know
 
 
+def holds_prompt(path: Path, prompt: str, entered_at_ms: int) -> bool:
+    """Whether the prompt itself was written since Enter: proof that it was taken. Raises OSError."""
+    records, _ = read_records(path, FIRST_READ_BYTES)
+    asked = _find_prompt(records, prompt, entered_at_ms)
+    return asked is not None and _asks(asked, prompt)
+
+
 def find_answer(path: Path, prompt: str, entered_at_ms: int) -> Answer | None:
     """What the log holds for `prompt`, or None if it isn't there yet. Raises OSError."""
     size_bytes = FIRST_READ_BYTES
@@ -142,10 +149,13 @@ def _reaches_before(records: list[Record], entered_at_ms: int) -> bool:
 
 def _find_prompt(records: list[Record], prompt: str, entered_at_ms: int) -> Record | None:
     """The prompt's own record: the newest with its text since Enter, else the first one since Enter."""
-    wanted = _normal(prompt)
     since = [r for r in records if r.is_prompt and r.message and r.time_ms >= entered_at_ms - CLOCK_SLACK_MS]
-    same = [record for record in since if record.message and _normal("\n".join(record.message.texts())) == wanted]
+    same = [record for record in since if _asks(record, prompt)]
     return same[-1] if same else next(iter(since), None)
+
+
+def _asks(record: Record, prompt: str) -> bool:
+    return record.message is not None and _normal("\n".join(record.message.texts())) == _normal(prompt)
 
 
 def _normal(text: str) -> str:

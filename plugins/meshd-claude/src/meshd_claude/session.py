@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from meshd_claude.log import Answer, ToolCall, find_answer, find_log, pending_call
+from meshd_claude.log import Answer, ToolCall, find_answer, find_log, holds_prompt, pending_call
 from meshd_core.api import AgentSession, DialogOption, Observation, Turn
 
 POLL_S = 0.2
@@ -60,16 +60,18 @@ class ClaudeSession(AgentSession):
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report each change of the status file until cancelled."""
         seen_at = 0
-        last: Status | None = None
         while True:
             changed_at = self._changed_at()
             if changed_at != seen_at:
                 status = await asyncio.to_thread(self._read)
                 if status is not None:
                     seen_at = changed_at
-                    await self._report(report, status, last)
-                    last = status
+                    await self._report(report, status)
             await asyncio.sleep(POLL_S)
+
+    async def took(self, turn: Turn) -> bool:
+        """Whether the log holds the prompt. A turn of some 100 ms may change neither signals nor the status file."""
+        return await asyncio.to_thread(self._holds_prompt, turn)
 
     async def reply(self, turn: Turn) -> str | None:
         """The assistant's text of the whole turn, from the log; None if the log doesn't show it in time."""
@@ -99,12 +101,9 @@ class ClaudeSession(AgentSession):
             return None  # left behind by a process that had the same pid
         return status
 
-    async def _report(self, report: Callable[[Observation], None], status: Status, last: Status | None) -> None:
+    async def _report(self, report: Callable[[Observation], None], status: Status) -> None:
         self._version = status.version or self._version
         self._session_id = status.session_id or self._session_id
-        if last is not None and status.status == last.status == "idle" and status.updated_at != last.updated_at:
-            # A turn began and ended between two looks.
-            report(_observation("busy", "statusUpdatedAt moved"))
         if status.status in ("idle", "busy"):
             report(_observation(status.status, f"status={status.status}"))
         elif status.status == "waiting":
@@ -131,6 +130,13 @@ class ClaudeSession(AgentSession):
         )
 
     # -- the session log, read in threads
+
+    def _holds_prompt(self, turn: Turn) -> bool:
+        log = self._log()
+        try:
+            return log is not None and holds_prompt(log, turn.prompt, turn.entered_at_ms)
+        except OSError:
+            return False
 
     def _find_answer(self, turn: Turn) -> Answer | None:
         log = self._log()

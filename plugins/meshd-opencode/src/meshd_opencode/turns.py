@@ -22,10 +22,15 @@ class Answer(Struct, frozen=True):
     ended: bool
 
 
+def holds_prompt(messages: Sequence[StoredMessage], prompt: str, entered_at_ms: int) -> bool:
+    """Whether the prompt itself was stored since Enter: proof that it was taken."""
+    return any(_asks(message, prompt) for message in _since(messages, entered_at_ms))
+
+
 def find_answer(messages: Sequence[StoredMessage], prompt: str, entered_at_ms: int) -> Answer | None:
     """What the messages (oldest first) hold for `prompt`, or None if it isn't there yet."""
-    since = [m for m in messages if m.info.role == "user" and m.info.time.created >= entered_at_ms - CLOCK_SLACK_MS]
-    same = [message for message in since if _normal(message.text()) == _normal(prompt)]
+    since = _since(messages, entered_at_ms)
+    same = [message for message in since if _asks(message, prompt)]
     asked = same[-1] if same else next(iter(since), None)
     if asked is None:
         return None
@@ -37,6 +42,14 @@ def find_answer(messages: Sequence[StoredMessage], prompt: str, entered_at_ms: i
         texts = [str(last.error.data.get("message") or last.error.name)]
     ended = failed or (last is not None and last.time.completed is not None and last.finish not in _UNFINISHED)
     return Answer("\n\n".join(texts).strip("\n"), ended)
+
+
+def _since(messages: Sequence[StoredMessage], entered_at_ms: int) -> list[StoredMessage]:
+    return [m for m in messages if m.info.role == "user" and m.info.time.created >= entered_at_ms - CLOCK_SLACK_MS]
+
+
+def _asks(message: StoredMessage, prompt: str) -> bool:
+    return _normal(message.text()) == _normal(prompt)
 
 
 def _normal(text: str) -> str:
