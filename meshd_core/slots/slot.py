@@ -11,10 +11,11 @@ import msgspec
 
 from meshd_core.config.model import SlotSection
 from meshd_core.contracts.filters import OutputFilter
-from meshd_core.contracts.kinds import AgentKind, AgentSession, KindProfile, Run, Turn
+from meshd_core.contracts.kinds import AgentKind, KindProfile, Run, Turn
 from meshd_core.errors import SlotNotRunning
 from meshd_core.pty.messages import ChildInfo
 from meshd_core.slots.activity import ActivityTracker, Silence
+from meshd_core.slots.agent_channel import AgentChannel
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.inject_queue import InjectQueue, exit_text
 from meshd_core.slots.keyboard import Keyboard
@@ -22,6 +23,7 @@ from meshd_core.slots.launch import Launcher, Prepare
 from meshd_core.slots.lifecycle import KeeperLink, Lifecycle
 from meshd_core.slots.output import Output
 from meshd_core.slots.receipts import Entry, ReceiptStore
+from meshd_core.slots.screen_watch import ScreenWatch
 from meshd_core.slots.typist import Typist
 from meshd_core.slots.views import Views
 from meshd_core.terminal.emulator import Signal
@@ -44,12 +46,6 @@ from meshd_core.types import Slot as SlotView
 
 log = logging.getLogger(__name__)
 
-LOOK_AFTER_S = 0.015
-"""The screen is judged this long after the last byte ..."""
-LOOK_AT_LATEST_S = 0.06
-"""... or this long after the first one."""
-REPLY_TIMEOUT_S = 5.0
-_WATCH_PAUSE_S = 1.0
 _SILENCE_CHECK_S = 5.0
 _REDRAW_PAUSE_S = 0.2
 _AFTER_FAULT_S = 1.0
@@ -109,10 +105,8 @@ class Slot:
         if plan.unavailable is not None:
             self._life.forbid(plan.unavailable)
         self._tasks: asyncio.TaskGroup | None = None
-        self._session = AgentSession()
-        self._watch: asyncio.Task[None] | None = None
-        self._look_timer: asyncio.TimerHandle | None = None
-        self._look_first = 0.0
+        self._channel = AgentChannel(self.name, plan.kind, self._tracker.observe, self._version_known, self._spawn_task)
+        self._screen_watch = ScreenWatch(self._look)
         self._changed = asyncio.Event()
         self._shown_dialog: Dialog | None = None
         self._proofs: list[tuple[int, str]] = []
@@ -153,7 +147,8 @@ class Slot:
             finally:
                 self._leaving = True
                 self._life.leave()
-                for task in (*own, *([self._watch] if self._watch else [])):
+                self._channel.close()
+                for task in own:
                     task.cancel()
         self._tasks = None
 
@@ -164,8 +159,7 @@ class Slot:
 
     def close(self) -> None:
         """After `running`: free the terminal and the journal."""
-        if self._look_timer is not None:
-            self._look_timer.cancel()
+        self._screen_watch.close()
         self._output.close()
         self._journal.close()
 
@@ -208,7 +202,7 @@ class Slot:
         await self._life.adopt(child, [entry.raw_mark] if entry is not None else [])
 
     def child_exited(self, info: ChildInfo) -> None:
-        """The keeper's notice; while this daemon leaves, the next one's business: the keeper keeps it until forgotten."""
+        """The keeper's notice. While this daemon leaves, it is the next one's: the keeper keeps it until forgotten."""
         if not self._leaving:
             self._life.child_exited(info)
 
@@ -248,8 +242,7 @@ class Slot:
             slot=self.name, pid=child.pid, started_at_ms=child.started_at_ms, cwd=str(self.launcher.folder()),
             env={}, meta=child.meta,
         )  # fmt: skip
-        self._session = self._make_session(run)
-        self._watch = self._spawn_task(self._watch_session(self._session), f"session {self.name}")
+        self._channel.open(run)
         typist = Typist(self._keyboard, self.profile, self.queue.record)
         in_doubt = self.queue.in_doubt() if adopted else None
         if in_doubt is not None and self._proven(in_doubt):
@@ -260,7 +253,7 @@ class Slot:
             self.queue.doubt(in_doubt, paste_open=in_doubt.stage == "writing")
         if adopted and self._output.cut and self.profile.output == "screen":
             self._spawn_task(self._redraw(), f"redraw {self.name}")
-        self._look_soon()
+        self._screen_watch.touched()
 
     async def _redraw(self) -> None:
         """Make the agent draw its whole screen, by a change of size and back."""
@@ -275,9 +268,7 @@ class Slot:
         return entry.stage == "entered" and any(at > entry.raw_mark for at, state in self._proofs if state != "idle")
 
     def _run_ended(self, status: ExitStatus, pid: int) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self._channel.close()
         self._tracker.reset()
         self.queue.agent_exited(exit_text(self.name))
         self.feed.publish_event(Kind.END, EndEvent(exit=status, pid=pid))
@@ -288,34 +279,9 @@ class Slot:
             state = msgspec.json.decode(record.data, type=StateEvent)
             self._tracker.restore(state.activity, state.dialog)
 
-    def _make_session(self, run: Run) -> AgentSession:
-        try:
-            return self.kind.session(run)
-        except Exception:
-            # A plugin's code: the slot lives on with what the terminal shows.
-            log.exception("kind failed to make a session", extra={"slot": self.name, "kind": self.profile.name})
-            return AgentSession()
-
-    async def _watch_session(self, session: AgentSession) -> None:
-        while True:
-            try:
-                await session.watch(self._tracker.observe)
-                return
-            except Exception:
-                # A plugin's code: its channel is tried again, the slot lives on without it.
-                log.exception("session of kind failed", extra={"slot": self.name, "kind": self.profile.name})
-            await asyncio.sleep(_WATCH_PAUSE_S)
-
     async def _reply(self, entry: Entry) -> str | None:
         """The agent's answer: from its own log if the kind reads one, else the lines since Enter."""
-        reply: str | None = None
-        try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
-                reply = await self._session.reply(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
-        except TimeoutError:
-            log.warning("no reply from the agent's own log in time", extra={"slot": self.name})
-        except Exception:
-            log.exception("kind failed to read a reply", extra={"slot": self.name, "kind": self.profile.name})
+        reply = await self._channel.reply(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
         if reply is not None:
             return self._output.filtered(reply)
         return await self._output.reply_lines(entry.line_mark)
@@ -332,24 +298,15 @@ class Slot:
 
     def _touched(self) -> None:
         self._silence.broken()
-        self._look_soon()
-
-    def _look_soon(self) -> None:
-        """Judge the screen once it has been quiet for a moment, or has been in motion for too long."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._look_timer is None:
-            self._look_first = now
-        else:
-            if now + LOOK_AFTER_S >= self._look_first + LOOK_AT_LATEST_S:
-                return
-            self._look_timer.cancel()
-        self._look_timer = loop.call_at(min(now + LOOK_AFTER_S, self._look_first + LOOK_AT_LATEST_S), self._look)
+        self._screen_watch.touched()
 
     def _look(self) -> None:
-        self._look_timer = None
         if self._life.child is not None:
             self._tracker.look(self._output.raw_text, self._output.raw_title)
+
+    def _version_known(self, version: str) -> None:
+        self._views.agent_version = version
+        self._tracker.set_profile(self.profile, version)
 
     def _activity_changed(self) -> None:
         self._output.set_activity(self._tracker.activity.state)

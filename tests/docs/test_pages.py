@@ -38,6 +38,6 @@ def test_no_page_is_wider_than_a_diff_can_show(pages: dict[str, Page]) -> None:
         f"{name}: {line[:40]}"
         for name, page in pages.items()
         for line in page.prose().split("\n")
-        if len(line) > 120 and not line.startswith("|")
+        if len(line) > 120 and not line.startswith("|") and not name.startswith("plugins/")
     ]
     assert not wide

@@ -1,0 +1,83 @@
+"""The agent's own channels during one run, as its kind's plugin reads them: state, replies, version.
+
+Every call of the plugin is guarded: whatever it does, the slot lives on with what the terminal shows.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from meshd_core.contracts.kinds import AgentKind, AgentSession, Observation, Run, Turn
+
+log = logging.getLogger(__name__)
+
+REPLY_TIMEOUT_S = 5.0
+_WATCH_PAUSE_S = 1.0
+
+
+class AgentChannel:
+    """One slot's session with its agent. `observe` gets each report, `on_version` the version once it is known."""
+
+    def __init__(
+        self,
+        slot: str,
+        kind: AgentKind,
+        observe: Callable[[Observation], None],
+        on_version: Callable[[str], None],
+        spawn_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+    ) -> None:
+        self._slot, self._kind = slot, kind
+        self._observe, self._on_version, self._spawn_task = observe, on_version, spawn_task
+        self._session = AgentSession()
+        self._watch: asyncio.Task[None] | None = None
+        self.version: str | None = None
+
+    def open(self, run: Run) -> None:
+        """A run begins, or was adopted."""
+        self.version = None
+        try:
+            self._session = self._kind.session(run)
+        except Exception:
+            self._blame("making a session")
+            self._session = AgentSession()
+        self._watch = self._spawn_task(self._follow(self._session), f"session {self._slot}")
+
+    def close(self) -> None:
+        """The run ended, or the daemon leaves."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    async def reply(self, turn: Turn) -> str | None:
+        """The agent's answer from its own channels; None where only the screen knows."""
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                return await self._session.reply(turn)
+        except TimeoutError:
+            log.warning("no reply from the agent's own log in time", extra={"slot": self._slot})
+        except Exception:
+            self._blame("reading a reply")
+        return None
+
+    async def _follow(self, session: AgentSession) -> None:
+        while True:
+            try:
+                await session.watch(self._report)
+                return
+            except Exception:
+                self._blame("watching the agent")
+            await asyncio.sleep(_WATCH_PAUSE_S)
+
+    def _report(self, observation: Observation) -> None:
+        if self.version is None:
+            try:
+                self.version = self._session.version()
+            except Exception:
+                self._blame("telling the agent's version")
+            if self.version is not None:
+                self._on_version(self.version)
+        self._observe(observation)
+
+    def _blame(self, what: str) -> None:
+        log.exception("kind failed", extra={"slot": self._slot, "kind": type(self._kind).__name__, "while": what})
