@@ -164,7 +164,7 @@ def _conclude(found: Receipt, until: Until, timeout_s: float, as_json: bool) -> 
     """Show the result and exit with what it means."""
     if as_json:
         show_json(found)
-    elif found.reply is not None:
+    elif found.reply:
         click.echo(_lines(found.reply))
     elif succeeded(found, until):
         click.echo(f"{found.stage} {found.id}")

@@ -86,7 +86,7 @@ class Daemon:
                 stack.callback(listeners.close)
                 await self._open_slots(stack, store)
                 await stack.enter_async_context(_owned(self._forget_old(store), "forget"))
-                for signum in (signal.SIGINT, signal.SIGTERM):
+                for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     loop.add_signal_handler(signum, self._signalled)
                 token_file = self._tokens.ensure_admin()
                 await self._autostart()

@@ -66,21 +66,37 @@ def _run(places: Places, options: ServeOptions) -> int:
     try:
         daemon = Daemon.prepare(places, stop_agents_on_signal=options.stop_agents_on_signal)
         asyncio.run(daemon.run(ready))
-    except ConfigErrors as error:
-        return _fail(f"the configuration is not right:\n{error}", ExitCode.CONFIG)
-    except PluginRequiredError as error:
-        return _fail(str(error), ExitCode.PLUGIN)
-    except StartupError as error:
-        return _fail(str(error), error.exit_code)
-    except JournalInUse as error:
-        return _fail(str(error), ExitCode.ALREADY_RUNNING)
-    except sqlite3.OperationalError as error:
-        return _fail(f"the state in {places.state_dir} can't be used: {error}", ExitCode.DISK_FULL)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+    except (StartupError, PluginRequiredError, JournalInUse, sqlite3.OperationalError, OSError, ExceptionGroup) as error:
+        known = _explain(_single(error), places)
+        if known is None:
             raise
-        return _fail(_disk_text(error), ExitCode.DISK_FULL)
+        return _fail(*known)
     return ExitCode.OK
+
+
+def _single(error: Exception) -> Exception:
+    """What failed: a task group wraps even the one exception that went through it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _explain(error: Exception, places: Places) -> tuple[str, int] | None:
+    """Message and exit code of a failure that a person can mend; None: a fault of ours."""
+    match error:
+        case ConfigErrors():
+            return f"the configuration is not right:\n{error}", ExitCode.CONFIG
+        case PluginRequiredError():
+            return str(error), ExitCode.PLUGIN
+        case StartupError():
+            return str(error), error.exit_code
+        case JournalInUse():
+            return str(error), ExitCode.ALREADY_RUNNING
+        case sqlite3.OperationalError():
+            return f"the state in {places.state_dir} can't be used: {error}; is there space?", ExitCode.DISK_FULL
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EROFS | errno.EACCES | errno.EPERM | errno.EIO):
+            return _disk_text(error), ExitCode.DISK_FULL
+    return None
 
 
 def _disk_text(error: OSError) -> str:

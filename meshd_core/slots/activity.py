@@ -52,6 +52,7 @@ class ActivityTracker:
         self._override: Observation | None = None
         self._stuck = False
         self._unseen = False
+        self._signalled = False
         self._dialogs = 0
         self.activity = UNKNOWN
         self.dialog: Dialog | None = None
@@ -72,7 +73,7 @@ class ActivityTracker:
         """A new run begins, or the run ended: nothing is known any more."""
         self._latest.clear()
         self._override = None
-        self._stuck = False
+        self._stuck = self._signalled = False
         self.dialog = None
         self.activity = Activity(state="unknown", since=rfc3339(), confidence=0.0)
 
@@ -86,6 +87,17 @@ class ActivityTracker:
             confidence=activity.confidence,
         )  # fmt: skip
         self.activity, self.dialog = activity, dialog
+
+    @property
+    def turn_over(self) -> bool:
+        """Whether the agent is idle by evidence that can end a turn.
+
+        An agent that signals its states is not believed idle by its screen alone: one that exits takes its signal
+        back, and what it drew still looks like a prompt.
+        """
+        if self.activity.state != "idle":
+            return False
+        return not self._signalled or self.activity.evidence[0].source in ("signal", "api", "hook")
 
     # -- observations --
 
@@ -102,7 +114,7 @@ class ActivityTracker:
             return
         if state != "idle" or signal.state == "done":
             self.worked += 1
-        self._unseen = True
+        self._unseen = self._signalled = True
         observation = Observation(
             source="signal", rule=f"osc7501-{signal.state}", state=state, matched=f"state={signal.state}",
             confidence=0.98, dialog_kind="approval" if signal.kind == "permission" else signal.kind,

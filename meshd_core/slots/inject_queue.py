@@ -145,7 +145,7 @@ class InjectQueue:
     def agent_started(self, typist: Typist, run: str) -> None:
         """A run of the agent begins (or was adopted); prompts are typed by `typist` from now on."""
         self._typist, self._run, self.held = typist, run, None
-        self._kick.set()
+        self.activity_changed()
 
     def close(self) -> None:
         """The daemon drains: whoever waits gets the receipt as it stands, and nothing more is typed."""
@@ -177,7 +177,7 @@ class InjectQueue:
     def activity_changed(self) -> None:
         """The slot's activity or dialog changed."""
         state = self._tracker.activity.state
-        if state == "idle" and self._turn is not None:
+        if self._turn is not None and self._typist is not None and self._tracker.turn_over:
             self._finishing.add(self._turn.id)
         if state == "busy" and self.held is not None and self._typing is None:
             self.held = None  # whatever stood in the input box is being worked on: somebody submitted it
@@ -300,9 +300,7 @@ class InjectQueue:
             self._live.pop(entry.id, None)
             return
         self._turn = entry
-        if self._tracker.activity.state == "idle":
-            self._finishing.add(entry.id)
-        self._kick.set()
+        self.activity_changed()
 
     async def _complete(self, turn: Entry) -> None:
         self._finishing.clear()

@@ -86,7 +86,8 @@ async def test_every_number_arrives_once_through_kills_at_random_moments(bench, 
     daemon = await Daemon.start(bench, "adopt")
     daemons.append(daemon)
     await bench.until(lambda: len(journal(bench)) >= len(numbers(count)), "all numbers")
-    assert journal(bench) == numbers(count)
+    exact = journal(bench) == numbers(count)
+    assert exact
     assert len(pids) == 1
 
 
@@ -109,7 +110,8 @@ async def test_an_adoption_that_is_killed_half_way_loses_and_doubles_nothing(ben
     last = await Daemon.start(bench, "adopt")
     daemons.append(last)
     await bench.until(lambda: len(journal(bench)) >= len(numbers(count)), "all numbers")
-    assert journal(bench) == numbers(count)
+    exact = journal(bench) == numbers(count)
+    assert exact
 
 
 async def test_an_unacknowledged_backlog_comes_again_with_more_at_its_end(bench):
@@ -169,11 +171,12 @@ async def test_a_full_backlog_drops_the_oldest_and_says_how_much(bench):
     await bench.exited(client, info.run)
     backlog, fd = await client.attach(info.run)
     assert fd is None
+    numbered = b"".join(b"%08d\r\n" % n for n in range(total // 10))
     assert backlog.lost_bytes == backlog.start == total - len(backlog.data)
     assert 7 * 1024 * 1024 < len(backlog.data) <= 8 * 1024 * 1024
-    assert backlog.data.endswith(b"%08d\r\n" % (total // 10 - 1))
-    lines = [int(line) for line in backlog.data.split(b"\r\n")[1:-1]]
-    assert lines == list(range(lines[0], total // 10))
+    # Compared as a truth value: a diff of megabytes would take minutes.
+    same = backlog.data == numbered[-len(backlog.data) :]
+    assert same
 
 
 async def test_the_backlogs_memory_goes_back_to_the_system(bench):

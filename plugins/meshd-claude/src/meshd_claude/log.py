@@ -106,21 +106,17 @@ def _decode(line: bytes) -> Record | None:
         return None  # half a line, or a record whose shape we don't know
 
 
-def holds_prompt(path: Path, prompt: str, entered_at_ms: int) -> bool:
-    """Whether the prompt itself was written since Enter: proof that it was taken. Raises OSError."""
-    records, _ = read_records(path, FIRST_READ_BYTES)
-    asked = _find_prompt(records, prompt, entered_at_ms)
-    return asked is not None and _asks(asked, prompt)
+def find_answer(path: Path, prompt: str, entered_at_ms: int, *, exact: bool = False) -> Answer | None:
+    """What the log holds for `prompt`, or None if it isn't there yet. Raises OSError.
 
-
-def find_answer(path: Path, prompt: str, entered_at_ms: int) -> Answer | None:
-    """What the log holds for `prompt`, or None if it isn't there yet. Raises OSError."""
+    A prompt that the program changed is known by its time alone, unless `exact`.
+    """
     size_bytes = FIRST_READ_BYTES
     while True:
         records, complete = read_records(path, size_bytes)
         asked = _find_prompt(records, prompt, entered_at_ms)
         if asked is not None:
-            return _collect(records, asked)
+            return _collect(records, asked) if _asks(asked, prompt) or not exact else None
         if complete or size_bytes >= MOST_READ_BYTES or _reaches_before(records, entered_at_ms):
             return None
         size_bytes *= 4

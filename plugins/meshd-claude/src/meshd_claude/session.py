@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from meshd_claude.log import Answer, ToolCall, find_answer, find_log, holds_prompt, pending_call
+from meshd_claude.log import Answer, ToolCall, find_answer, find_log, pending_call
 from meshd_core.api import AgentSession, DialogOption, Observation, Turn
 
 POLL_S = 0.2
@@ -69,9 +69,10 @@ class ClaudeSession(AgentSession):
                     await self._report(report, status)
             await asyncio.sleep(POLL_S)
 
-    async def took(self, turn: Turn) -> bool:
-        """Whether the log holds the prompt. A turn of some 100 ms may change neither signals nor the status file."""
-        return await asyncio.to_thread(self._holds_prompt, turn)
+    async def finished(self, turn: Turn) -> bool:
+        """Whether the log holds the prompt and its end. A turn of some 100 ms may change no signal and no status."""
+        answer = await asyncio.to_thread(self._find_answer, turn, True)
+        return answer is not None and answer.ended
 
     async def reply(self, turn: Turn) -> str | None:
         """The assistant's text of the whole turn, from the log; None if the log doesn't show it in time."""
@@ -131,17 +132,10 @@ class ClaudeSession(AgentSession):
 
     # -- the session log, read in threads
 
-    def _holds_prompt(self, turn: Turn) -> bool:
+    def _find_answer(self, turn: Turn, exact: bool = False) -> Answer | None:
         log = self._log()
         try:
-            return log is not None and holds_prompt(log, turn.prompt, turn.entered_at_ms)
-        except OSError:
-            return False
-
-    def _find_answer(self, turn: Turn) -> Answer | None:
-        log = self._log()
-        try:
-            return None if log is None else find_answer(log, turn.prompt, turn.entered_at_ms)
+            return None if log is None else find_answer(log, turn.prompt, turn.entered_at_ms, exact=exact)
         except OSError:
             return None
 

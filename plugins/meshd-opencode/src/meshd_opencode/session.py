@@ -6,7 +6,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -26,7 +26,7 @@ from meshd_opencode.api_types import (
 )
 from meshd_opencode.http_client import Address, ApiError, get, get_body
 from meshd_opencode.state import AgentState
-from meshd_opencode.turns import Answer, find_answer, holds_prompt
+from meshd_opencode.turns import Answer, find_answer
 
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 5.0
@@ -60,15 +60,13 @@ class OpenCodeSession(AgentSession):
             await asyncio.sleep(self._retry_s)
             self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
 
-    async def took(self, turn: Turn) -> bool:
-        """Whether the conversation holds the prompt."""
+    async def finished(self, turn: Turn) -> bool:
+        """Whether the conversation holds the prompt and its end."""
         try:
-            async for messages in self._messages():
-                if holds_prompt(messages, turn.prompt, turn.entered_at_ms):
-                    return True
+            answer = await self._find_answer(turn, exact=True)
         except ApiError:
-            pass  # no proof
-        return False
+            return False
+        return answer is not None and answer.ended
 
     async def reply(self, turn: Turn) -> str | None:
         """The assistant's text of the whole turn, or None if the API doesn't tell it in time."""
@@ -140,18 +138,14 @@ class OpenCodeSession(AgentSession):
 
     # -- messages
 
-    async def _find_answer(self, turn: Turn) -> Answer | None:
-        async for messages in self._messages():
-            answer = find_answer(messages, turn.prompt, turn.entered_at_ms)
+    async def _find_answer(self, turn: Turn, *, exact: bool = False) -> Answer | None:
+        for conversation in await self._conversations():
+            path = f"/session/{conversation}/message?limit={MESSAGES}"
+            messages = _decode(await get_body(self._address, path), list[StoredMessage])
+            answer = find_answer(messages, turn.prompt, turn.entered_at_ms, exact=exact)
             if answer is not None:
                 return answer
         return None
-
-    async def _messages(self) -> AsyncIterator[list[StoredMessage]]:
-        """The newest messages of each conversation that may be ours."""
-        for conversation in await self._conversations():
-            path = f"/session/{conversation}/message?limit={MESSAGES}"
-            yield _decode(await get_body(self._address, path), list[StoredMessage])
 
     async def _conversations(self) -> list[str]:
         if self._conversation is not None:

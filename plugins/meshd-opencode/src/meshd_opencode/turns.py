@@ -22,16 +22,16 @@ class Answer(Struct, frozen=True):
     ended: bool
 
 
-def holds_prompt(messages: Sequence[StoredMessage], prompt: str, entered_at_ms: int) -> bool:
-    """Whether the prompt itself was stored since Enter: proof that it was taken."""
-    return any(_asks(message, prompt) for message in _since(messages, entered_at_ms))
+def find_answer(
+    messages: Sequence[StoredMessage], prompt: str, entered_at_ms: int, *, exact: bool = False
+) -> Answer | None:
+    """What the messages (oldest first) hold for `prompt`, or None if it isn't there yet.
 
-
-def find_answer(messages: Sequence[StoredMessage], prompt: str, entered_at_ms: int) -> Answer | None:
-    """What the messages (oldest first) hold for `prompt`, or None if it isn't there yet."""
+    A prompt that the program changed is known by its time alone, unless `exact`.
+    """
     since = _since(messages, entered_at_ms)
     same = [message for message in since if _asks(message, prompt)]
-    asked = same[-1] if same else next(iter(since), None)
+    asked = same[-1] if same else next(iter(() if exact else since), None)
     if asked is None:
         return None
     steps = [m for m in messages if m.info.role == "assistant" and m.info.parent == asked.info.id]

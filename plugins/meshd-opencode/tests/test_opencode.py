@@ -1,0 +1,225 @@
+"""OpenCode's kind: how it is launched, and what its HTTP API tells."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from meshd_opencode.http_client import Address, ApiError, get_body
+from meshd_opencode.kind import OpenCodeKind
+from meshd_opencode.session import OpenCodeSession
+
+from meshd_core.api import LaunchSpec, Observation, Run, Turn
+
+KIND = OpenCodeKind()
+T0 = 1_795_000_000_000
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def spec(**more: object) -> LaunchSpec:
+    fields: dict[str, object] = {"command": ("opencode",), "args": (), "env": {}, **more}
+    return LaunchSpec(slot="o", node="n", cwd="/", **fields)  # type: ignore[arg-type]
+
+
+def test_a_launch_has_a_port_of_its_own_and_a_password() -> None:
+    one, two = KIND.launch(spec(args=("--model", "x/y"))), KIND.launch(spec())
+    assert one.argv[:4] == ("opencode", "--hostname", "127.0.0.1", "--port")
+    assert one.argv[5:] == ("--model", "x/y")
+    assert one.env["OPENCODE_SERVER_PASSWORD"] == one.meta["password"]
+    assert one.meta["password"] != two.meta["password"]
+    assert one.meta["password"] not in one.argv
+
+
+@pytest.mark.parametrize("args", [("--port", "5005"), ("--port=5005",)])
+def test_a_port_in_the_slots_arguments_is_used(args: tuple[str, ...]) -> None:
+    launch = KIND.launch(spec(args=args, resume=True, env={"OPENCODE_SERVER_PASSWORD": "own"}))
+    assert launch.argv == ("opencode", "--continue", *args)
+    assert (launch.meta["port"], launch.meta["password"]) == ("5005", "own")
+
+
+def test_a_run_without_our_facts_has_no_channels() -> None:
+    run = Run(slot="o", pid=1, started_at_ms=0, cwd="/", env={}, meta={})
+    assert not isinstance(KIND.session(run), OpenCodeSession)
+
+
+class Api:
+    """As much of OpenCode's HTTP API as the plugin uses, on a real socket: a person's hand instead of the agent."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, object] = {
+            "/session/status": {},
+            "/permission": [],
+            "/global/health": {"healthy": True, "version": "1.18.33"},
+            "/session": [{"id": "ses_1"}],
+            "/session/ses_1/message?limit=100": [],
+        }
+        self.streams: list[asyncio.StreamWriter] = []
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        path = head.split(" ")[1]
+        if base64.b64encode(b"opencode:secret").decode() not in head:
+            writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        elif path == "/event":
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self.streams.append(writer)
+            self.event("server.connected")
+            return
+        else:
+            body = json.dumps(self.answers[path]).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    def event(self, kind: str, **properties: object) -> None:
+        data = f"data: {json.dumps({'id': 'e', 'type': kind, 'properties': properties})}\n\n".encode()
+        # In two chunks that cut the event: the client must not care.
+        for piece in (data[:9], data[9:]):
+            self.streams[-1].write(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+    def status(self, kind: str, session: str = "ses_1", **more: object) -> None:
+        self.event("session.status", sessionID=session, status={"type": kind, **more})
+
+
+@asynccontextmanager
+async def running_api() -> AsyncIterator[Api]:
+    api = Api()
+    server = await asyncio.start_server(api.serve, "127.0.0.1", 0)
+    api.port = server.sockets[0].getsockname()[1]
+    try:
+        yield api
+    finally:
+        for stream in api.streams:
+            stream.close()
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def watching(api: Api) -> AsyncIterator[tuple[OpenCodeSession, asyncio.Queue[Observation]]]:
+    session = OpenCodeSession(Address(api.port, "opencode", "secret"))
+    seen: asyncio.Queue[Observation] = asyncio.Queue()
+    task = asyncio.create_task(session.watch(seen.put_nowait))
+    try:
+        async with asyncio.timeout(10):
+            while session.version() is None:
+                await asyncio.sleep(0.01)
+            yield session, seen
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.anyio
+async def test_work_permission_and_rest_are_reported_as_they_come() -> None:
+    async with running_api() as api, watching(api) as (session, seen):
+        api.status("busy")
+        assert (await seen.get()).state == "busy"
+        asked = {"id": "per_1", "sessionID": "ses_1", "permission": "bash", "metadata": {"command": "touch x"}}
+        api.event("permission.asked", **asked, patterns=["touch *"])
+        waiting = await seen.get()
+        assert (waiting.state, waiting.dialog_kind, waiting.command) == ("waiting", "approval", "touch x")
+        api.event("permission.replied", sessionID="ses_1", requestID="per_1", reply="once")
+        assert (await seen.get()).state == "busy"
+        api.status("retry", attempt=2, message="429", next=T0)
+        limited = await seen.get()
+        assert (limited.state, limited.until) == ("limited", "2026-11-18T11:06:40.000Z")
+        api.status("idle")
+        assert (await seen.get()).state == "idle"
+        assert session.version() == "1.18.33"
+
+
+@pytest.mark.anyio
+async def test_nothing_is_said_before_the_first_work_for_the_terminal_may_not_take_keys_yet() -> None:
+    async with running_api() as api, watching(api) as (_, seen):
+        api.event("session.updated", info={})
+        api.event("a.novelty", anything=[1])
+        api.status("busy")
+        assert (await seen.get()).state == "busy"
+        assert seen.empty()
+
+
+@pytest.mark.anyio
+async def test_it_is_busy_while_a_subagent_is() -> None:
+    async with running_api() as api, watching(api) as (_, seen):
+        api.status("busy")
+        api.status("busy", "ses_child")
+        api.status("idle", "ses_1")
+        states = [(await seen.get()).state for _ in range(3)]
+        api.status("idle", "ses_child")
+        assert [*states, (await seen.get()).state] == ["busy", "busy", "busy", "idle"]
+
+
+@pytest.mark.anyio
+async def test_after_an_adoption_the_snapshot_tells_what_is_open() -> None:
+    async with running_api() as api:
+        api.answers["/session/status"] = {"ses_1": {"type": "busy"}}
+        api.answers["/permission"] = [{"id": "per_1", "sessionID": "ses_1", "permission": "edit", "patterns": ["a.py"]}]
+        async with watching(api) as (_, seen):
+            waiting = await seen.get()
+            assert (waiting.state, waiting.command) == ("waiting", "a.py")
+
+
+@pytest.mark.anyio
+async def test_a_broken_stream_is_opened_again() -> None:
+    async with running_api() as api, watching(api) as (_, seen):
+        api.status("busy")
+        assert (await seen.get()).state == "busy"
+        api.streams[-1].close()
+        assert (await seen.get()).state == "idle"  # from the new snapshot
+        assert len(api.streams) == 2
+
+
+def message(role: str, text: str, at_ms: int, **info: object) -> dict[str, object]:
+    return {
+        "info": {"id": f"{role}-{at_ms}", "role": role, "time": {"created": at_ms, "completed": at_ms + 1}, **info},
+        "parts": [{"type": "step-start"}, {"type": "text", "text": text}],
+    }
+
+
+@pytest.mark.anyio
+async def test_the_reply_is_all_text_of_the_turn_that_the_prompt_began() -> None:
+    async with running_api() as api, watching(api) as (session, _):
+        api.answers["/session/ses_1/message?limit=100"] = [
+            message("user", "same", T0),
+            message("assistant", "old", T0 + 10, parentID=f"user-{T0}", finish="stop"),
+            message("user", "same ", T0 + 500),
+            message("assistant", "First.", T0 + 510, parentID=f"user-{T0 + 500}", finish="tool-calls"),
+            message("assistant", "Done.", T0 + 520, parentID=f"user-{T0 + 500}", finish="stop"),
+        ]
+        assert await session.reply(Turn("same", T0 + 490)) == "First.\n\nDone."
+        assert await session.finished(Turn("same", T0 + 490))
+        assert not await session.finished(Turn("same", T0 + 900))
+        assert not await session.finished(Turn("other", T0))
+
+
+@pytest.mark.anyio
+async def test_a_turn_between_two_steps_is_not_finished() -> None:
+    async with running_api() as api, watching(api) as (session, _):
+        step = message("assistant", "First.", T0 + 10, parentID=f"user-{T0}", finish="tool-calls")
+        api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0)]
+        assert not await session.finished(Turn("x", T0))
+        api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0), step]
+        assert not await session.finished(Turn("x", T0))
+
+
+@pytest.mark.anyio
+async def test_a_failed_turn_replies_with_the_error() -> None:
+    error = {"name": "APIError", "data": {"message": "the model answers 400"}}
+    async with running_api() as api, watching(api) as (session, _):
+        failed = message("assistant", "", T0 + 10, parentID=f"user-{T0}", error=error)
+        api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0), failed]
+        assert await session.reply(Turn("x", T0)) == "the model answers 400"
+
+
+@pytest.mark.anyio
+async def test_another_programs_port_is_not_ours() -> None:
+    async with running_api() as api:
+        with pytest.raises(ApiError, match="401"):
+            await get_body(Address(api.port, "opencode", "wrong"), "/session/status")

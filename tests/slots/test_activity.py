@@ -1,0 +1,131 @@
+"""Evidence decides: in order of trust, with overrides, and `unknown` without any."""
+
+from collections.abc import Callable
+
+import pytest
+
+from meshd_core.contracts.kinds import KindProfile, Observation, Rule
+from meshd_core.slots.activity import ActivityTracker
+from meshd_core.terminal.emulator import Signal
+from meshd_core.types import DialogOption
+
+OPTIONS = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
+PROFILE = KindProfile(
+    name="x", title="X", commands=("x",), install_hint="", signals=True, stuck_after_s=5,
+    rules=(
+        Rule("trust", "onboarding", r"Do you trust", override=True, dialog="trust"),
+        Rule("ask", "waiting", r"(May I\?.*)", dialog="approval", options=OPTIONS),
+        Rule("busy", "busy", r"working"),
+        Rule("old", "busy", r"loading", versions="<2"),
+        Rule("title-idle", "idle", r"^ready$", where="title"),
+        Rule("idle", "idle", r"^> "),
+    ),
+)  # fmt: skip
+
+
+def signal(state: str, kind: str | None = None) -> Signal:
+    return Signal(state=state, app="x", kind=kind)
+
+
+@pytest.fixture
+def changes() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def tracker(changes: list[str]) -> ActivityTracker:
+    made: list[ActivityTracker] = []
+    on_change: Callable[[], None] = lambda: changes.append(made[0].activity.state)  # noqa: E731
+    made.append(ActivityTracker(PROFILE, on_change))
+    return made[0]
+
+
+def test_without_evidence_it_is_unknown_never_idle(tracker: ActivityTracker, changes: list[str]) -> None:
+    tracker.look("some text\nthat means nothing", "title")
+    assert (tracker.activity.state, tracker.activity.evidence, changes) == ("unknown", (), [])
+
+
+def test_a_signal_beats_the_title_and_the_title_the_screen(tracker: ActivityTracker) -> None:
+    tracker.look("working", "ready")
+    assert tracker.activity.state == "idle"
+    assert tracker.activity.evidence[0].source == "title"
+    tracker.signal(signal("working"))
+    assert (tracker.activity.state, tracker.activity.evidence[0].rule) == ("busy", "osc7501-working")
+    tracker.signal(signal("clear"))
+    assert tracker.activity.state == "idle"
+
+
+def test_a_screen_before_the_agent_is_ready_beats_every_signal(tracker: ActivityTracker) -> None:
+    tracker.signal(signal("idle"))
+    tracker.look("Do you trust this folder?", "")
+    assert tracker.activity.state == "onboarding"
+    assert tracker.dialog is not None
+    tracker.look("> ", "")
+    assert tracker.activity.state == "idle"
+    assert tracker.dialog is None
+
+
+def test_a_short_turn_between_two_looks_is_counted(tracker: ActivityTracker) -> None:
+    tracker.signal(signal("idle"))
+    before = tracker.worked
+    tracker.signal(signal("working"))
+    tracker.signal(signal("done"))
+    tracker.signal(signal("idle"))
+    assert tracker.worked > before
+    assert tracker.activity.state == "idle"
+
+
+def test_a_dialog_opens_with_its_words_and_another_one_is_another(tracker: ActivityTracker) -> None:
+    tracker.signal(signal("blocked", "permission"))
+    assert (tracker.activity.state, tracker.dialog) == ("waiting", None)
+    tracker.look("May I? touch x", "")
+    first = tracker.dialog
+    assert first is not None
+    assert (first.kind, first.question, first.options) == ("approval", "May I? touch x", OPTIONS)
+    tracker.look("May I? touch x", "")
+    assert tracker.dialog == first
+    tracker.look("May I? rm y", "")
+    assert tracker.dialog is not None
+    assert tracker.dialog.id != first.id
+    tracker.signal(signal("working"))
+    assert tracker.dialog is None
+
+
+def test_a_dialog_that_no_rule_knows_is_a_dialog_all_the_same(tracker: ActivityTracker) -> None:
+    tracker.signal(signal("blocked"))
+    tracker.look("something new", "")
+    assert tracker.dialog is not None
+    assert tracker.dialog.kind == "question"
+
+
+def test_silence_while_busy_is_stuck_until_something_moves(tracker: ActivityTracker) -> None:
+    tracker.signal(signal("working"))
+    tracker.silent(4)
+    assert tracker.activity.state == "busy"
+    tracker.silent(6)
+    assert tracker.activity.state == "stuck"
+    tracker.silent(0)
+    assert tracker.activity.state == "busy"
+
+
+def test_the_agents_own_api_counts_between_signal_and_title(tracker: ActivityTracker) -> None:
+    tracker.look("> ", "")
+    tracker.observe(Observation("api", "status", "busy"))
+    assert tracker.activity.state == "busy"
+    tracker.signal(signal("idle"))
+    assert tracker.activity.state == "idle"
+
+
+def test_a_rule_holds_for_its_versions_only(tracker: ActivityTracker) -> None:
+    tracker.look("loading", "")
+    assert tracker.activity.state == "busy"
+    tracker.set_profile(PROFILE, "2.1.330")
+    tracker.look("loading", "")
+    assert tracker.activity.state == "unknown"
+
+
+def test_the_same_state_keeps_its_since_and_makes_no_event(tracker: ActivityTracker, changes: list[str]) -> None:
+    tracker.signal(signal("working"))
+    since = tracker.activity.since
+    tracker.signal(signal("working"))
+    assert (tracker.activity.since, changes) == (since, ["busy"])

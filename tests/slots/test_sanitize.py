@@ -1,0 +1,50 @@
+"""A prompt can't press keys, close its paste, or run a command by itself."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd_core.contracts.kinds import SanitizeRules
+from meshd_core.slots.sanitize import sanitize
+
+STRICT = SanitizeRules(leading_bang=True, trailing_mention="@$")
+
+
+@given(st.text())
+def test_no_control_character_is_left_and_nothing_else_is_lost(text: str) -> None:
+    made, changes = sanitize(text, SanitizeRules())
+    assert not [char for char in made if (char < " " and char not in "\n\t") or "\x7f" <= char <= "\x9f"]
+    made.encode()  # no lone surrogate is left
+    assert bool(changes) == (made != text)
+    if text.isprintable():
+        assert made == text
+
+
+@given(st.text(alphabet="\x1b[]201~ab\x9b\r\n"))
+def test_the_end_of_a_paste_cannot_be_smuggled_in(text: str) -> None:
+    made, _ = sanitize(text, SanitizeRules())
+    assert "\x1b" not in made
+    assert "\x9b" not in made
+
+
+@pytest.mark.parametrize(
+    ("text", "made", "change"),
+    [
+        ("!rm -rf x", "  !rm -rf x", "leading_bang_neutralised"),
+        (" \n !ls", "  !ls", "leading_bang_neutralised"),
+        ("see @file", "see @file ", "trailing_mention_closed"),
+        ("the $VAR", "the $VAR ", "trailing_mention_closed"),
+    ],
+)
+def test_what_the_input_box_would_interpret_is_made_text(text: str, made: str, change: str) -> None:
+    assert sanitize(text, STRICT) == (made, (change,))
+    assert sanitize(text, SanitizeRules())[0] == text
+
+
+@pytest.mark.parametrize("text", ["hello!", "me@example.org x", "a @b c", "costs 5$"])
+def test_what_is_harmless_stays(text: str) -> None:
+    assert sanitize(text, STRICT) == (text, ())
+
+
+def test_a_cli_without_a_paste_mode_gets_one_line() -> None:
+    assert sanitize("one\n\ntwo\n", SanitizeRules(newlines="space")) == ("one two", ("newlines_to_spaces",))
