@@ -17,7 +17,7 @@ from meshd_core.api import (
 
 # The input box stands between two rules; where it is seen, no trust, key or login screen can be up: without this, a
 # conversation about those screens would look like one.
-_INPUT_BOX = r"^─{20,}[^\n]*\n❯[^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}─{20,}"
+_INPUT_BOX = r"^─{20}[^\n]*\n❯[^\n]*\n(?:(?!─{20})[^\n]*\n){0,30}─{20}"
 _NO_INPUT_BOX = rf"\A(?![\s\S]*{_INPUT_BOX})[\s\S]*?"
 _CHOICES = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
 
@@ -64,8 +64,8 @@ RULES = (
 
 TRANSCRIPT = TranscriptRules(
     live=(
-        r"^─{20,}[^\n]*\n(?:❯|!|#)[^\n]*\n(?:(?!─{20,})[^\n]*\n){0,30}?─{20,}",
-        r"^─{20,}[^\n]*\n(?=(?:(?!─{20,})[^\n]*\n){0,30}[^\n]*❯ 1\. )",
+        r"^─{20}[^\n]*\n(?:❯|!|#)[^\n]*\n(?:(?!─{20})[^\n]*\n){0,30}?─{20}",
+        r"^─{20}[^\n]*\n(?=(?:(?!─{20})[^\n]*\n){0,30}[^\n]*❯ 1\. )",
     ),
     drop=(
         r"^ ?[▐▝▘ ]{1,3}[▛▜█▝▘▐▌▙▟ ]{3,}",
@@ -92,7 +92,7 @@ PROFILE = KindProfile(
         settle_s=0.5,
         confirm_s=4.0,
         second_enter=True,
-        input_box=r"^─{20,}[^\n]*\n❯((?:(?!─{20,})[^\n]*\n){1,30}?)─{20,}",
+        input_box=r"^─{20}[^\n]*\n❯((?:(?!─{20})[^\n]*\n){1,30}?)─{20}",
         # Ctrl-U takes half a line; a folded paste is one character. On an empty box it does nothing, where a Ctrl-C
         # too many would end the program.
         clear="\x15" * 40,

@@ -10,7 +10,7 @@ RULES = (
     Rule("opencode-approval", "waiting", r"^ *┃ *△ Permission required", dialog="approval", last_rows=20),
     Rule("opencode-retry", "limited", r"\[retrying in [^\]\n]*attempt #\d+\]", last_rows=3),
     Rule("opencode-busy", "busy", r"\besc (?:again to )?interrupt\b", last_rows=3),
-    Rule("opencode-idle", "idle", r"^ *╹▀{20,}[^\n]*\n[^\n]*ctrl\+p commands", confidence=0.6),
+    Rule("opencode-idle", "idle", r"^ *╹▀{20}[^\n]*\n[^\n]*ctrl\+p commands", confidence=0.6),
 )
 
 TRANSCRIPT = TranscriptRules(
@@ -38,7 +38,7 @@ PROFILE = KindProfile(
         # The first prompt after the start waits for OpenCode's own plugins: 1.5 s were seen on an idle machine.
         confirm_s=8.0,
         second_enter=True,
-        input_box=r"((?:^ *┃[^\n]*\n){2,40}) *╹▀{20,}",
+        input_box=r"((?:^ *┃[^\n]*\n){2,40}) *╹▀{20}",
         clear="\x15" * 40,
     ),
     sanitize=SanitizeRules(trailing_mention="@"),
