@@ -160,7 +160,9 @@ def _exit(slot: Slot) -> str:
 
 def _facts(slot: SlotDetail) -> list[tuple[str, str]]:
     config, counters = slot.config, slot.counters
-    evidence = "; ".join(f"{seen.source}: {seen.rule} {' '.join(seen.matched.split())}".rstrip() for seen in slot.activity.evidence)
+    evidence = "; ".join(
+        f"{seen.source}: {seen.rule} {' '.join(seen.matched.split())}".rstrip() for seen in slot.activity.evidence
+    )
     facts = [
         ("address", slot.address),
         ("kind", f"{slot.kind} {slot.agent_version or ''}".rstrip()),

@@ -66,7 +66,14 @@ def _run(places: Places, options: ServeOptions) -> int:
     try:
         daemon = Daemon.prepare(places, stop_agents_on_signal=options.stop_agents_on_signal)
         asyncio.run(daemon.run(ready))
-    except (StartupError, PluginRequiredError, JournalInUse, sqlite3.OperationalError, OSError, ExceptionGroup) as error:
+    except (
+        StartupError,
+        PluginRequiredError,
+        JournalInUse,
+        sqlite3.OperationalError,
+        OSError,
+        ExceptionGroup,
+    ) as error:
         known = _explain(_single(error), places)
         if known is None:
             raise

@@ -27,7 +27,12 @@ def refused(daemon: DaemonProcess, body: dict[str, Any], **headers: str) -> Erro
 
 def test_a_prompt_is_completed_with_its_reply_and_every_stage_has_its_time(daemon: DaemonProcess) -> None:
     receipt = daemon.inject("demo", "hello there")
-    assert (receipt.stage, receipt.reply, receipt.error, receipt.capped) == ("completed", "echo: hello there", None, False)
+    assert (receipt.stage, receipt.reply, receipt.error, receipt.capped) == (
+        "completed",
+        "echo: hello there",
+        None,
+        False,
+    )
     assert list(receipt.stages) == ["accepted", "writing", "written", "entered", "submitted", "completed"]
     times = list(receipt.stages.values())
     assert times == sorted(times)

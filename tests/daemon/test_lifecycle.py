@@ -131,7 +131,8 @@ def test_a_slot_that_cannot_start_says_why_and_the_others_run(make_daemon: Any, 
 
 
 def test_the_agents_environment_has_nothing_of_meshd_but_its_marks(make_daemon: Any, eventually: Any) -> None:
-    show = "import os; print(sorted(k for k in os.environ if k.startswith('MESHD'))); print(os.listdir('/proc/self/fd'))"
+    marks = "import os; print(sorted(k for k in os.environ if k.startswith('MESHD')))"
+    show = f"{marks}; print(os.listdir('/proc/self/fd'))"
     daemon = make_daemon(generic("env", sys.executable, "-c", show, env="{ OWN = '1' }"))
     eventually(lambda: len(daemon.lines("env")) == 2)
     assert daemon.lines("env") == ["['MESHD_RUN', 'MESHD_SLOT']", "['0', '1', '2', '3']"]

@@ -13,8 +13,9 @@ from meshd_core.types import Health, SlotDetail
 
 
 def program(short_tmp: Path, code: str, name: str = "program") -> str:
-    (short_tmp / f"{name}.py").write_text(code)
-    return f'[[slots]]\nname = "{name}"\nkind = "generic"\ncommand = [{sys.executable!r}, {str(short_tmp / f"{name}.py")!r}]\n'
+    file = short_tmp / f"{name}.py"
+    file.write_text(code)
+    return f'[[slots]]\nname = "{name}"\nkind = "generic"\ncommand = [{sys.executable!r}, {str(file)!r}]\n'
 
 
 def rss_bytes(pid: int) -> int:
@@ -49,7 +50,9 @@ def test_a_line_of_a_megabyte_comes_whole_in_pieces(make_daemon: Any, short_tmp:
 def test_a_flood_without_newlines_stays_bounded_and_others_go_on(
     make_daemon: Any, short_tmp: Path, demo_slot: str
 ) -> None:
-    code = "import os\nchunk = b'y' * 65536\nfor _ in range(1600): os.write(1, chunk)\nos.write(1, b'\\ndone\\n')\nimport time; time.sleep(60)"
+    code = (
+        "import os, time\nfor _ in range(1600): os.write(1, b'y' * 65536)\nos.write(1, b'\\ndone\\n'); time.sleep(60)"
+    )
     daemon = make_daemon(demo_slot + program(short_tmp, code, "flood"))
     daemon.wait_for("demo", "idle")
     deadline = time.monotonic() + 60
@@ -64,9 +67,7 @@ def test_a_flood_without_newlines_stays_bounded_and_others_go_on(
     print(f"slowest inject during the flood: {slowest * 1000:.0f} ms")
 
 
-def test_a_reader_that_stalls_costs_nobody_anything_and_is_told_of_its_gap(
-    make_daemon: Any, demo_slot: str
-) -> None:
+def test_a_reader_that_stalls_costs_nobody_anything_and_is_told_of_its_gap(make_daemon: Any, demo_slot: str) -> None:
     """One reader stops reading while far more than the ring holds goes by; then it reads on."""
     daemon: DaemonProcess = make_daemon(demo_slot)
     daemon.wait_for("demo", "idle")
@@ -91,7 +92,9 @@ def test_a_reader_that_stalls_costs_nobody_anything_and_is_told_of_its_gap(
     assert b"event: gap" in seen
 
 
-def test_the_daemon_ends_within_ten_seconds_with_streams_open(make_daemon: Any, demo_slot: str, stream: Any, eventually: Any) -> None:
+def test_the_daemon_ends_within_ten_seconds_with_streams_open(
+    make_daemon: Any, demo_slot: str, stream: Any, eventually: Any
+) -> None:
     daemon: DaemonProcess = make_daemon(demo_slot)
     daemon.wait_for("demo", "idle")
     readers = [stream(daemon, "demo") for _ in range(20)]
