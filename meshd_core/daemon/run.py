@@ -66,14 +66,8 @@ def _run(places: Places, options: ServeOptions) -> int:
     try:
         daemon = Daemon.prepare(places, stop_agents_on_signal=options.stop_agents_on_signal)
         asyncio.run(daemon.run(ready))
-    except (
-        StartupError,
-        PluginRequiredError,
-        JournalInUse,
-        sqlite3.OperationalError,
-        OSError,
-        ExceptionGroup,
-    ) as error:
+    except Exception as error:
+        # Everything is judged here, at the end of the process; what `_explain` doesn't know is raised again.
         known = _explain(_single(error), places)
         if known is None:
             raise

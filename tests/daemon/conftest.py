@@ -1,5 +1,6 @@
 """A real daemon with demo agents, and a stream reader that resumes."""
 
+import contextlib
 import http.client
 import json
 import threading
@@ -37,10 +38,8 @@ class Stream:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 self._read()
-            except (OSError, http.client.HTTPException, ValueError):
-                pass
             self._stop.wait(0.05)
 
     def _read(self) -> None:
