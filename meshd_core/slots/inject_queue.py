@@ -59,7 +59,6 @@ class InjectQueue:
         self._kick = asyncio.Event()
         self._typing: asyncio.Timeout | None = None
         self._typist: Typist | None = None
-        self._run = ""
         self.held: str | None = None
         """Why nothing is typed: a draft of ours may stand in the agent's input box."""
         self.accepted = 0
@@ -142,9 +141,9 @@ class InjectQueue:
 
     # -- what the slot tells --
 
-    def agent_started(self, typist: Typist, run: str) -> None:
+    def agent_started(self, typist: Typist) -> None:
         """A run of the agent begins (or was adopted); prompts are typed by `typist` from now on."""
-        self._typist, self._run, self.held = typist, run, None
+        self._typist, self.held = typist, None
         self.activity_changed()
 
     def close(self) -> None:
@@ -229,7 +228,7 @@ class InjectQueue:
         """Until something changed, the next expiry, or the next look at a silent terminal."""
         until = min((entry.expires_ms for entry in self._queue), default=None)
         pause = _LONGEST_WAIT_S if until is None else max(0.01, min(_LONGEST_WAIT_S, (until - now_ms()) / 1000))
-        if self._queue and not self._tracker.has_evidence:
+        if (self._queue and not self._tracker.has_evidence) or self.held in ("paste", "draft"):
             pause = min(pause, _QUIET_POLL_S)
         try:
             async with asyncio.timeout(pause):
@@ -264,7 +263,6 @@ class InjectQueue:
         typist = self._typist
         if typist is None:
             return
-        entry.run = self._run
         try:
             async with asyncio.timeout(None) as self._typing:
                 await typist.type(entry)
@@ -279,8 +277,10 @@ class InjectQueue:
             self._leave(entry, "failed", failure.error)
             return
         except Overloaded as full:
-            self._leave(entry, "failed", ReceiptError(code=full.code, message=full.message))
-            return
+            if entry.stage != "submitted":  # else it was taken, and its end will be recorded if the disk recovers
+                self._leave(entry, "failed", ReceiptError(code=full.code, message=full.message))
+                self.held = "draft" if entry.stages.keys() & {"written", "entered"} else None
+                return
         finally:
             self._typing = None
         if entry in self._queue:

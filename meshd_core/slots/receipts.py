@@ -53,8 +53,6 @@ class Entry(msgspec.Struct):
     error: ReceiptError | None = None
     capped: bool = False
     entered_ms: int = 0
-    run: str = ""
-    """The agent's run that it was typed into."""
     raw_mark: int = 0
     """Raw journal offset when the first byte was written, later when Enter was: evidence counts only past it."""
     line_mark: int = 0

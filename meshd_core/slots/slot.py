@@ -248,7 +248,7 @@ class Slot:
         if in_doubt is not None and self._proven(in_doubt):
             self.queue.prove(in_doubt)
             in_doubt = None
-        self.queue.agent_started(typist, child.run)
+        self.queue.agent_started(typist)
         if in_doubt is not None:
             self.queue.doubt(in_doubt, paste_open=in_doubt.stage == "writing")
         if adopted and self._output.cut and self.profile.output == "screen":
