@@ -79,7 +79,8 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
 
     accept: str | None = None
     deny: str | None = None
-    interrupt: str | None = None
+    interrupt: tuple[str, ...] = ()
+    """Writes, in order, 100 ms apart: opencode takes Esc twice, but not in one write. Empty: this kind can't."""
 
 
 class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -197,6 +198,10 @@ class AgentSession:
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report observations until cancelled. The default has no channel of its own and returns."""
+
+    async def finished(self, turn: Turn) -> bool:
+        """Whether the agent's own records show `turn` taken and over. Asked while no sign of work is seen."""
+        return False
 
     async def reply(self, turn: Turn) -> str | None:
         """The agent's full answer to `turn`, or None where only the screen knows. Called once, when the turn ended."""

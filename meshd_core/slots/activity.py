@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable
 
+import msgspec
 from packaging.specifiers import SpecifierSet
 
 from meshd_core.clock import monotonic, rfc3339
@@ -201,12 +202,15 @@ class ActivityTracker:
             kind = "question"
         if self._unseen and not described.question:
             return None  # a signal comes before the screen that it speaks of: the dialog opens with its words
-        key = repr((kind, described.question, described.command, described.options))
+        # The screen may cut a command off; the agent's own log or API has it whole, but a moment later.
+        commands = [other.command for other in self._latest.values() if other.state == "waiting" and other.command]
+        command = described.command or next(iter(commands), None)
+        key = repr((kind, described.question, described.options))
         if self.dialog is not None and self.dialog.id.endswith(_short_hash(key)):
-            return self.dialog
+            return self.dialog if command is None else msgspec.structs.replace(self.dialog, command=command)
         return Dialog(
             id=f"d{self._dialogs + 1}-{_short_hash(key)}", kind=kind, question=described.question or "",
-            command=described.command, options=described.options, opened_at=rfc3339(), evidence=evidence,
+            command=command, options=described.options, opened_at=rfc3339(), evidence=evidence,
         )  # fmt: skip
 
     def _change(
@@ -214,10 +218,10 @@ class ActivityTracker:
         dialog: Dialog | None,
     ) -> None:  # fmt: skip
         before = self.activity
-        same_dialog = (dialog.id if dialog else None) == (self.dialog.id if self.dialog else None)
+        same_dialog = dialog == self.dialog
         if before.state == state and before.until == until and same_dialog and before.evidence[:1] == evidence[:1]:
             return
-        if dialog is not None and not same_dialog:
+        if dialog is not None and (self.dialog is None or self.dialog.id != dialog.id):
             self._dialogs += 1
         if state in ("busy", "waiting") and before.state not in ("busy", "waiting"):
             self.worked += 1

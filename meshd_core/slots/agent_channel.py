@@ -60,6 +60,17 @@ class AgentChannel:
             self._blame("reading a reply")
         return None
 
+    async def finished(self, turn: Turn) -> bool:
+        """Whether the agent's own records show that it took the prompt and is done with it."""
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                return await self._session.finished(turn)
+        except TimeoutError:
+            log.warning("no answer from the agent's own log in time", extra={"slot": self._slot})
+        except Exception:
+            self._blame("looking for a turn")
+        return False
+
     async def _follow(self, session: AgentSession) -> None:
         while True:
             try:

@@ -243,7 +243,7 @@ class Slot:
             env={}, meta=child.meta,
         )  # fmt: skip
         self._channel.open(run)
-        typist = Typist(self._keyboard, self.profile, self.queue.record)
+        typist = Typist(self._keyboard, self.profile, self.queue.record, self._channel.finished)
         in_doubt = self.queue.in_doubt() if adopted else None
         if in_doubt is not None and self._proven(in_doubt):
             self.queue.prove(in_doubt)

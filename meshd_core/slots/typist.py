@@ -6,10 +6,11 @@ step is recorded before it is done, Enter waits until no dialog is open, and suc
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from meshd_core.clock import monotonic, now_ms
-from meshd_core.contracts.kinds import KindProfile
+from meshd_core.contracts.kinds import KindProfile, Turn
 from meshd_core.pty.errors import WriteTimeout
 from meshd_core.slots.receipts import Entry
 from meshd_core.slots.sanitize import PASTE_END, PASTE_START
@@ -18,6 +19,7 @@ from meshd_core.types import ReceiptError, Stage
 WRITE_TIMEOUT_S = 10.0
 """How long the kernel may refuse bytes before the agent counts as not reading; it takes about 18 KB unread."""
 _POLL_S = 0.02
+_FINISHED_POLL_S = 0.3
 
 
 class TypingFailed(Exception):
@@ -60,8 +62,11 @@ class Terminal(Protocol):
 class Typist:
     """Types prompts into one terminal by the kind's recipe. `record(entry, *stages)` stores stages durably."""
 
-    def __init__(self, terminal: Terminal, profile: KindProfile, record: "Record") -> None:
+    def __init__(
+        self, terminal: Terminal, profile: KindProfile, record: "Record", finished: Callable[[Turn], Awaitable[bool]]
+    ) -> None:
         self._terminal = terminal
+        self._finished = finished
         self._profile = profile
         self._recipe = profile.submit
         self._record = record
@@ -104,19 +109,29 @@ class Typist:
         return True
 
     async def _confirm(self, entry: Entry, mark: int) -> None:
-        if await self._terminal.wait_worked(mark, self._recipe.confirm_s):
+        if await self._proven(entry, mark):
             self._record(entry, "submitted")
             return
         if self._recipe.second_enter and self._still_ours(entry.text) and not self._terminal.dialog_open:
             entry.raw_mark = self._terminal.raw_head
             self._record(entry, "entered")
             await self._write(self._recipe.enter.encode())
-            if await self._terminal.wait_worked(mark, self._recipe.confirm_s):
+            if await self._proven(entry, mark):
                 self._record(entry, "submitted")
                 return
         raise TypingInDoubt(
             self._failure("not_confirmed", f"no sign of work within {self._recipe.confirm_s:g} s after Enter")
         )
+
+    async def _proven(self, entry: Entry, mark: int) -> bool:
+        """Wait for a sign of work, or for the agent's own record of the whole turn: a short one may show no sign."""
+        deadline = monotonic() + self._recipe.confirm_s
+        while not await self._terminal.wait_worked(mark, _FINISHED_POLL_S):
+            if await self._finished(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)):
+                return True
+            if monotonic() >= deadline:
+                return False
+        return True
 
     async def _settle(self, text: str) -> bool:
         """Wait between text and Enter; True if the text was seen in the input box."""

@@ -41,7 +41,7 @@ PROFILE = KindProfile(
     ),
     submit=SubmitRecipe(paste="bracketed", settle_s=0.0, confirm_s=2.0, clear="\x15"),
     exit=ExitRecipe(keys=("\x03", "\x04"), grace_s=2.0, term_grace_s=2.0),
-    keys=Keys(accept="y", deny="n", interrupt="\x03"),
+    keys=Keys(accept="y", deny="n", interrupt=("\x03",)),
     transcript=TranscriptRules(echo=(r"^demo> ",)),
 )
 

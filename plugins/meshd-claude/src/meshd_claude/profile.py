@@ -100,7 +100,7 @@ PROFILE = KindProfile(
     sanitize=SanitizeRules(leading_bang=True, trailing_mention="@"),
     exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=5.0, term_grace_s=5.0),
     # Never a number to deny: option 3 is "No" in 2.1.197 and "Yes, and switch to auto mode" in 2.1.330.
-    keys=Keys(accept="1", deny="\x1b", interrupt="\x1b"),
+    keys=Keys(accept="1", deny="\x1b", interrupt=("\x1b",)),
     transcript=TRANSCRIPT,
     api_complete=True,
 )

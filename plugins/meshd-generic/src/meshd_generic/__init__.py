@@ -47,7 +47,7 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
     trailing_mention: str = ""
     accept: str | None = None
     deny: str | None = None
-    interrupt: str | None = "\x03"
+    interrupt: tuple[str, ...] = ("\x03",)
     exit: tuple[str, ...] = ()
     exit_grace_s: Seconds = 5.0
     term_grace_s: Seconds = 5.0

@@ -44,7 +44,7 @@ PROFILE = KindProfile(
     sanitize=SanitizeRules(trailing_mention="@"),
     # Ctrl-C clears a draft, closes a dialog, and ends the program if there is neither.
     exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=5.0, term_grace_s=5.0),
-    keys=Keys(accept="\r", deny="\x1b", interrupt="\x1b\x1b"),
+    keys=Keys(accept="\r", deny="\x1b", interrupt=("\x1b", "\x1b")),
     transcript=TRANSCRIPT,
     api_complete=True,
 )
