@@ -26,6 +26,7 @@ from meshd_core.unix_socket import socket_address
 
 LOCK_WAIT_S = 3.0
 CHORE_S = 0.5
+USELESS_S = 5.0
 MAX_LOG_BYTES = 256 * 1024
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -40,13 +41,14 @@ class Keeper:
         self.children = ChildTable(self._selector, self._child_ended)
         self.service = Service(self._selector, self.children)
         self._stop_asked = False
+        self._useless_since: float | None = None
         self._wake_read, self._wake_write = os.pipe()
 
     def run(self) -> None:
         """Serve until shut down."""
         self._watch_signals()
         self._listen()
-        due, timeout = 0.0, None
+        due, timeout = 0.0, CHORE_S
         while not self.service.done:
             for key, _ in self._selector.select(timeout):
                 key.data()
@@ -61,7 +63,17 @@ class Keeper:
         if not self._listening:
             self._listen()
         waiting = (self.children.retry_silent(), self.children.poll_taken(), self.service.expire_strangers())
-        return any(waiting)
+        return self._useless() or any(waiting)
+
+    def _useless(self) -> bool:
+        """Whether there is no daemon and nothing to keep; the keeper ends once that lasts."""
+        if self.service.attached or any(True for _ in self.children):
+            self._useless_since = None
+            return False
+        now = time.monotonic()
+        self._useless_since = self._useless_since or now
+        self.service.done = now - self._useless_since > USELESS_S
+        return True
 
     def _listen(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
@@ -96,18 +108,19 @@ class Keeper:
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
 
     def _terminated(self, *_: object) -> None:
-        self._stop_asked = True
+        # Judged now, not when the loop comes to it: an agent that ends in between must not take its status along.
+        if self.children.living():
+            log("SIGTERM ignored: agents are alive; 'meshd down' ends them and the keeper")
+        else:
+            self._stop_asked = True
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
         self.children.reap()
-        if self._stop_asked:
-            self._stop_asked = False
-            if self.children.living():
-                log("SIGTERM ignored: agents are alive; 'meshd down' ends them and the keeper")
-            else:
-                self.service.done = True
+        if self._stop_asked and not self.children.living():
+            self.service.done = True
+        self._stop_asked = False
 
 
 def log(message: str) -> None:

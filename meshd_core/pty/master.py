@@ -18,6 +18,11 @@ from meshd_core.pty.errors import WriteClosed, WriteOverflow, WriteTimeout
 MAX_PENDING_BYTES = 1024 * 1024
 WRITE_CHUNK_BYTES = 64 * 1024
 SPURIOUS_PAUSE_S = 0.01
+READS_PER_S = 50.0
+READ_BURST = 12.0
+SMALL_READ_BYTES = 2048
+"""A program that trickles output is read at most this often once a burst is used up: what a read costs does not depend
+on its size. Large reads, and what follows our own writes, are never held up."""
 MAX_ANSWERS_BYTES = 4096
 
 
@@ -39,6 +44,8 @@ class Master:
         self._reading = False
         self._ended = False
         self._lock = asyncio.Lock()
+        self._budget, self._budget_at = READ_BURST, self._loop.time()
+        self._paced: asyncio.TimerHandle | None = None
         self._pending = 0
         self._blocked: asyncio.Future[None] | None = None
         """What the write in progress waits for."""
@@ -67,12 +74,18 @@ class Master:
 
     def pause(self) -> None:
         """Stop reading; the agent blocks once the kernel's buffer is full. Idempotent."""
+        if self._paced is not None:
+            self._paced.cancel()
+            self._paced = None
         if self._reading:
             self._reading = False
             self._loop.remove_reader(self._fd)
 
     def resume(self) -> None:
         """Read again, also after the end: a program may have opened the terminal anew. Idempotent."""
+        if self._paced is not None:
+            self._paced.cancel()
+            self._paced = None
         if not self._reading and not self.closed:
             self._ended = False
             self._reading = True
@@ -80,7 +93,18 @@ class Master:
 
     def _readable(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._read_once()
+            count = self._read_once()
+            if 0 < count < SMALL_READ_BYTES and self._reading:
+                self._pace()
+
+    def _pace(self) -> None:
+        """Take one read from the budget; if none is left, read on when there is one again."""
+        now = self._loop.time()
+        self._budget = min(READ_BURST, self._budget + (now - self._budget_at) * READS_PER_S) - 1
+        self._budget_at = now
+        if self._budget < 0:
+            self.pause()
+            self._paced = self._loop.call_later(-self._budget / READS_PER_S, self.resume)
 
     def _read_once(self) -> int:
         """Raises BlockingIOError if there is nothing now."""
@@ -129,6 +153,9 @@ class Master:
         if self._pending + len(data) > self._max_pending:
             raise WriteOverflow(f"{self._pending} bytes wait for this terminal already", 0, len(data))
         progress = _Progress(data)
+        self._budget = READ_BURST
+        if self._paced is not None:
+            self.resume()
         if not self._lock.locked() and self._take_at_once(progress):
             return
         self._pending += len(data)

@@ -75,6 +75,11 @@ class Service:
         """Connected, not yet let in; the oldest goes when there are too many."""
         self.done = False
 
+    @property
+    def attached(self) -> bool:
+        """Whether a daemon is there."""
+        return self._daemon is not None
+
     # -- connections -----------------------------------------------------------------------------------------------
 
     def add(self, sock: socket.socket) -> None:

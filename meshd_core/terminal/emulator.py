@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 from pyghostty._ffi import GhosttyError, ffi, lib
-from pyghostty.core import Terminal, UnknownSequence, init_sized, read_buf
+from pyghostty.core import Terminal, UnknownSequence, init_sized
 
 from meshd_core.types import Size
 
@@ -90,6 +90,8 @@ class Emulator:
         self._mute_replies = self._mute_signals = False
         self._history = False
         self._plain: str | None = None
+        self._size = self._asked_size()
+        self._text_buffer = ffi.new("uint8_t[]", 4 * (rows + 1) * (cols + 1))
         self.errors = 0
         """Failures inside the library; the screen may be wrong after one, the daemon is not."""
         self._terminal.on_reply(self._collect_reply)
@@ -140,6 +142,7 @@ class Emulator:
             self._terminal.resize(cols, rows)
         except GhosttyError:
             self.errors += 1
+        self._size = self._asked_size()
         if self._history:
             self._bound_history()
 
@@ -208,8 +211,7 @@ class Emulator:
 
     @property
     def size(self) -> Size:
-        cols, rows = self._terminal.size
-        return Size(int(rows), int(cols))
+        return self._size
 
     @property
     def title(self) -> str:
@@ -285,6 +287,10 @@ class Emulator:
     def _get(self, key: str, ctype: str) -> Any:
         return self._terminal.get(key, ctype)
 
+    def _asked_size(self) -> Size:
+        cols, rows = self._terminal.size
+        return Size(int(rows), int(cols))
+
     def _wraps(self, where: str, y: int) -> bool:
         row, flag = ffi.new("GhosttyRow*"), ffi.new("bool*")
         lib.ghostty_grid_ref_row(self._terminal.ref(0, y, where), row)
@@ -304,5 +310,13 @@ class Emulator:
         selection.end = self._terminal.ref(self.size.cols - 1, count - 1, where)[0]
         options.emit = lib.GHOSTTY_FORMATTER_FORMAT_PLAIN
         options.unwrap, options.trim, options.selection = unwrap, trim, selection
-        handle, call = self._terminal._t[0], lib.ghostty_terminal_selection_format_buf
-        return str(read_buf(lambda buffer, length, size: call(handle, options[0], buffer, length, size)))
+        used = ffi.new("size_t*")
+        while True:
+            code = lib.ghostty_terminal_selection_format_buf(
+                self._terminal._t[0], options[0], self._text_buffer, len(self._text_buffer), used
+            )
+            if not code:
+                return str(ffi.buffer(self._text_buffer, used[0])[:].decode())
+            if code != lib.GHOSTTY_OUT_OF_SPACE:
+                raise GhosttyError(f"format: {code}")
+            self._text_buffer = ffi.new("uint8_t[]", int(used[0]) + 1)

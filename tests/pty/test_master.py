@@ -117,7 +117,7 @@ async def test_the_end_is_told_once_and_nothing_before_it_is_lost(bench, start):
 async def test_a_resize_reaches_the_agent(bench, start):
     program = (
         RAW + "import os, signal, time\n"
-        "signal.signal(signal.SIGWINCH, lambda *_: print(*os.get_terminal_size(), 'now', flush=True))\n"
+        "signal.signal(signal.SIGWINCH, lambda *_: os.write(1, b'%d %d now' % tuple(os.get_terminal_size())))\n"
         "print('armed', flush=True)\n"
         "while True: time.sleep(600)"
     )

@@ -145,6 +145,16 @@ async def test_the_keeper_hides_from_others_and_goes_when_nothing_lives(bench):
         await KeeperClient.connect(bench.socket, start=False)
 
 
+async def test_a_keeper_that_keeps_nothing_for_nobody_ends_by_itself(bench):
+    client = await bench.connect()
+    info, _ = await bench.sh(client, "exit 0")
+    await bench.exited(client, info.run)
+    await client.forget(info.run)
+    await client.close()
+    await bench.until(lambda: bench.gone(client.keeper_pid), "the keeper's end")
+    assert not bench.socket.exists()
+
+
 async def test_daemons_that_start_at_once_get_one_keeper(bench):
     async def attempt() -> KeeperClient | KeeperError:
         try:
