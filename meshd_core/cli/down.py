@@ -37,9 +37,8 @@ def down(client: MeshdClient, as_json: bool, keep_agents: bool, timeout_s: float
     try:
         pid = client.node().pid
     except Unreachable:
-        if keep_agents or not client.is_local:
+        if keep_agents or not client.is_local or not _end_orphans(Path(client.address).parent, as_json):
             raise
-        _end_orphans(Path(client.address).parent, as_json)
         return
     answer = client.shutdown("keep" if keep_agents else "stop")
     ends_at = time.monotonic() + timeout_s
@@ -53,17 +52,18 @@ def down(client: MeshdClient, as_json: bool, keep_agents: bool, timeout_s: float
         click.echo("the daemon has ended" + ("; the agents go on" if keep_agents else ", and its agents too"))
 
 
-def _end_orphans(runtime_dir: Path, as_json: bool) -> None:
-    """There is no daemon: end what one left running."""
+def _end_orphans(runtime_dir: Path, as_json: bool) -> bool:
+    """There is no daemon: end what one left running; False if nothing is there."""
     from meshd_core.daemon.orphans import end_orphans
 
     slots = end_orphans(runtime_dir)
     if slots is None:
-        raise NotReached(f"neither a daemon nor agents of one are there in {runtime_dir}")
+        return False
     if as_json:
         show_json({"status": "stopped", "agents": "stop"})
     else:
         click.echo(f"no daemon was there; its agents have ended: {', '.join(slots) or 'none were left'}")
+    return True
 
 
 def _gone(client: MeshdClient, pid: int) -> bool:

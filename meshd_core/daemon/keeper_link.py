@@ -11,7 +11,7 @@ from pathlib import Path
 
 from meshd_core.errors import ExitCode, StartupError
 from meshd_core.pty.client import KeeperClient
-from meshd_core.pty.errors import KeeperError
+from meshd_core.pty.errors import KeeperBusy, KeeperError
 from meshd_core.pty.messages import ChildInfo
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ class KeeperLink:
         """Connect, starting a keeper if none runs. Raises StartupError."""
         try:
             self._client = await self._connect()
+        except KeeperBusy as error:
+            raise StartupError(str(error), ExitCode.ALREADY_RUNNING) from error
         except (KeeperError, OSError, TimeoutError) as error:
             raise StartupError(f"the keeper can't be used: {error}", ExitCode.KEEPER) from error
 

@@ -48,7 +48,8 @@ class Keeper:
         """Serve until shut down."""
         self._watch_signals()
         self._listen()
-        due, timeout = 0.0, CHORE_S
+        due = 0.0
+        timeout: float | None = CHORE_S
         while not self.service.done:
             for key, _ in self._selector.select(timeout):
                 key.data()
@@ -72,7 +73,8 @@ class Keeper:
             return False
         now = time.monotonic()
         self._useless_since = self._useless_since or now
-        self.service.done = now - self._useless_since > USELESS_S
+        if now - self._useless_since > USELESS_S:
+            self.service.done = True
         return True
 
     def _listen(self) -> None:

@@ -122,7 +122,7 @@ class Output:
 
     async def backlog(self, run: int, backlog: Backlog) -> None:
         """Take in what the keeper read while no daemon was there; what was taken in before is skipped."""
-        seen = self._journal.backlog_begin(run, backlog.gen)
+        seen = self._journal.backlog_begin(run, backlog.start, len(backlog.data))
         if backlog.lost_bytes and not seen:
             self.gap(Gap(lost_lines=None, lost_bytes=backlog.lost_bytes))
         for low in range(seen, len(backlog.data), _REPLAY_STEP):

@@ -30,7 +30,7 @@ from meshd_core.terminal.ring import Ring
 
 WINDOW: Final = 65536
 """Bytes ahead of the raw head that are always zero, and thus the most that one read may bring."""
-_MARKER = struct.Struct("<QQQQ")
+_MARKER = struct.Struct("<QQQQQ")
 _ZEROS = memoryview(bytes(WINDOW))
 _NOTHING = memoryview(b"")
 
@@ -169,26 +169,28 @@ class Journal:
             raise ValueError(f"raw {start}..{end} is not within {self._raw_tail}..{self._raw_head}")
         return self._raw.get(start, end - start)
 
-    def backlog_begin(self, run_hash: int, gen: int) -> int:
-        """How many bytes of this backlog (of the run and generation) are stored already, from an earlier try.
+    def backlog_begin(self, run_hash: int, start: int, size: int) -> int:
+        """How many bytes of this backlog are stored already, from a try that was itself cut short; then remember it.
 
-        The first call for a backlog remembers where it starts. Nothing but the backlog may be stored until the
-        keeper has been told that it arrived: the answer is simply how far the head has moved.
+        The backlog has `size` bytes, the first of them at position `start` among all that the keeper drained of the
+        run. Nothing but its rest may be stored until the keeper has been told that it arrived: how far the head has
+        moved by then is how much of it is stored.
         """
         run_hash &= 2**64 - 1
-        current = max((slot for slot in map(self._marker, _MARKERS) if slot), default=(0, 0, 0, 0))
-        if current[0] and current[1:3] == (run_hash, gen):
-            return self._raw_head - current[3]
-        sequence = current[0] + 1
-        at = _MARKERS[sequence % 2]
-        values = (sequence, run_hash, gen, self._raw_head)
+        sequence, run, was_start, was_size, head = max(
+            (slot for slot in map(self._marker, _MARKERS) if slot), default=(0, 0, 0, 0, 0)
+        )
+        stored_to = was_start + min(self._raw_head - head, was_size) if sequence and run == run_hash else 0
+        stored = min(size, max(0, stored_to - start))
+        values = (sequence + 1, run_hash, start + stored, size - stored, self._raw_head)
+        at = _MARKERS[values[0] % 2]
         for index, value in enumerate((*values, crc32(_MARKER.pack(*values)))):
             self._cells[at + index] = value  # the sum comes last; the other slot stays good until then
-        return 0
+        return stored
 
-    def _marker(self, at: int) -> tuple[int, int, int, int] | None:
-        values: tuple[int, int, int, int] = tuple(self._cells[at : at + 4])  # type: ignore[assignment]
-        return values if values[0] and crc32(_MARKER.pack(*values)) == self._cells[at + 4] else None
+    def _marker(self, at: int) -> tuple[int, int, int, int, int] | None:
+        values: tuple[int, int, int, int, int] = tuple(self._cells[at : at + 5])  # type: ignore[assignment]
+        return values if values[0] and crc32(_MARKER.pack(*values)) == self._cells[at + 5] else None
 
     # -- records ---------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,8 @@ async def test_an_agent_starts_with_default_signals(bench):
     _, fd = await bench.sh(client, "cat /proc/self/status; echo END")
     status = (await bench.read_until(fd, b"END")).decode()
     masks = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith("Sig")}
-    assert int(masks["SigIgn"], 16) == 0
+    # 32 and 33 are the C library's own: no program can set them, and some launchers leave them ignored.
+    assert int(masks["SigIgn"], 16) & ~0x1_8000_0000 == 0
     assert int(masks["SigBlk"], 16) == 0
 
 

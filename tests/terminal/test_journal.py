@@ -149,25 +149,34 @@ def test_raw_bytes_that_are_not_held_are_refused(tmp_path: Path) -> None:
 def test_an_interrupted_adoption_knows_how_much_of_the_backlog_it_has(tmp_path: Path) -> None:
     with closing(small(tmp_path / "j")) as journal:
         journal.append_raw(b"before")
-        assert journal.backlog_begin(2**64 + 5, 1) == 0
+        assert journal.backlog_begin(2**64 + 5, 0, 10) == 0
         journal.append_raw(b"0123")
     with closing(small(tmp_path / "j")) as journal:
-        assert journal.backlog_begin(5, 1) == 4
+        assert journal.backlog_begin(5, 0, 10) == 4
         journal.append_raw(b"456789")
-        assert journal.backlog_begin(5, 1) == 10
-        assert journal.backlog_begin(5, 2) == 0
-        assert journal.backlog_begin(6, 2) == 0
+        assert journal.backlog_begin(5, 0, 12) == 10
         assert journal.raw(0, journal.raw_head) == b"before0123456789"
+        journal.append_raw(b"ab, then what was read after the acknowledgement")
+        assert journal.backlog_begin(5, 12, 6) == 0
+        assert journal.backlog_begin(6, 0, 6) == 0
+
+
+def test_a_backlog_whose_oldest_bytes_were_dropped_meanwhile_is_not_stored_twice(tmp_path: Path) -> None:
+    with closing(small(tmp_path / "j")) as journal:
+        assert journal.backlog_begin(5, 100, 10) == 0
+        journal.append_raw(b"012345")
+        assert journal.backlog_begin(5, 104, 20) == 2
+        assert journal.backlog_begin(5, 200, 20) == 0
 
 
 def test_a_marker_that_was_cut_short_does_not_count(tmp_path: Path) -> None:
     with closing(small(tmp_path / "j")) as journal:
-        journal.backlog_begin(7, 1)
+        journal.backlog_begin(7, 0, 10)
         journal.append_raw(b"abc")
-        journal.backlog_begin(7, 2)
+        journal.backlog_begin(7, 100, 5)
         journal.append_raw(b"d")
-        journal._cells[32 + 4] ^= 1  # the sum of the second marker, as if never stored
-        assert journal.backlog_begin(7, 1) == 4
+        journal._cells[32 + 5] ^= 1  # the sum of the second marker, as if never stored
+        assert journal.backlog_begin(7, 0, 10) == 4
 
 
 # -- ids -----------------------------------------------------------------------------------------------------------
