@@ -22,7 +22,7 @@ from meshd_core.errors import (
     TooLarge,
 )
 from meshd_core.slots.activity import ActivityTracker
-from meshd_core.slots.receipts import Entry, ReceiptStore, fingerprint, reached
+from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, fingerprint, reached
 from meshd_core.slots.sanitize import sanitize
 from meshd_core.slots.typist import TypingFailed, TypingInDoubt, Typist
 from meshd_core.types import MAX_PROMPT_BYTES, MAX_QUEUED, InjectRequest, Receipt, ReceiptError, Stage, Until
@@ -59,8 +59,8 @@ class InjectQueue:
         self._kick = asyncio.Event()
         self._typing: asyncio.Timeout | None = None
         self._typist: Typist | None = None
-        self.held: str | None = None
-        """Why nothing is typed: a draft of ours may stand in the agent's input box."""
+        self._hold: Entry | None = None
+        """The prompt whose draft must go before anything else is typed; on disk, too: the next daemon must know."""
         self.accepted = 0
         self._closed = False
 
@@ -69,6 +69,11 @@ class InjectQueue:
     @property
     def length(self) -> int:
         return len(self._queue)
+
+    @property
+    def held(self) -> Draft | None:
+        """Why nothing is typed: what of an earlier prompt may stand in the agent's input box."""
+        return None if self._hold is None else self._hold.draft
 
     def ids(self) -> list[str]:
         return [entry.id for entry in self._queue]
@@ -143,7 +148,7 @@ class InjectQueue:
 
     def agent_started(self, typist: Typist) -> None:
         """A run of the agent begins (or was adopted); prompts are typed by `typist` from now on."""
-        self._typist, self.held = typist, None
+        self._typist = typist
         self.activity_changed()
 
     def close(self) -> None:
@@ -160,6 +165,7 @@ class InjectQueue:
     def agent_exited(self, what: str) -> None:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
         self._typist = None
+        self._release(None)
         if self._typing is not None:
             self._typing.reschedule(-1)
         error = ReceiptError(code="agent_exited", message=what)
@@ -175,16 +181,20 @@ class InjectQueue:
 
     def activity_changed(self) -> None:
         """The slot's activity or dialog changed."""
-        state = self._tracker.activity.state
-        if self._turn is not None and self._typist is not None and self._tracker.turn_over:
+        if self._typist is None:
+            return  # what an adoption replays is history
+        if self._turn is not None and self._tracker.turn_over:
             self._finishing.add(self._turn.id)
-        if state == "busy" and self.held is not None and self._typing is None:
-            self.held = None  # whatever stood in the input box is being worked on: somebody submitted it
+        if self._tracker.activity.state == "busy" and self._typing is None:
+            self._release(None)  # whatever stood in the input box is being worked on: somebody submitted it
         self._kick.set()
 
     def load(self) -> None:
         """Take up what an earlier daemon left: call before `agent_started` or `agent_exited`."""
         for entry in self._store.open_entries(self._slot):
+            if entry.ended:
+                self._hold = entry
+                continue
             self._live[entry.id] = entry
             if entry.stage == "submitted":
                 self._turn = entry
@@ -206,9 +216,8 @@ class InjectQueue:
         """After `load` and `agent_started`: no proof was found; the draft must go before anything else is typed."""
         self._queue.remove(entry)
         message = "the daemon died while it was typing this prompt; it is not typed again"
-        self._end(entry, "unknown", ReceiptError(code="daemon_died", message=message))
-        self.held = "paste" if paste_open else "draft"
-        self._kick.set()
+        error = ReceiptError(code="daemon_died", message=message)
+        self._end(entry, "unknown", error, draft="paste" if paste_open else "draft")
 
     # -- the worker --
 
@@ -269,17 +278,16 @@ class InjectQueue:
         except TimeoutError:
             return  # agent_exited has ended the entry
         except TypingInDoubt as doubt:
-            proven_not_taken = doubt.error.code == "not_confirmed"
-            self._leave(entry, "failed" if proven_not_taken else "unknown", doubt.error)
-            self.held = "paste" if entry.stages.keys().isdisjoint({"written"}) else "draft"
+            stage: Stage = "failed" if doubt.error.code == "not_confirmed" else "unknown"
+            self._leave(entry, stage, doubt.error, draft="draft" if "written" in entry.stages else "paste")
             return
         except TypingFailed as failure:
             self._leave(entry, "failed", failure.error)
             return
         except Overloaded as full:
             if entry.stage != "submitted":  # else it was taken, and its end will be recorded if the disk recovers
-                self._leave(entry, "failed", ReceiptError(code=full.code, message=full.message))
-                self.held = "draft" if entry.stages.keys() & {"written", "entered"} else None
+                error = ReceiptError(code=full.code, message=full.message)
+                self._leave(entry, "failed", error, draft="draft" if "written" in entry.stages else None)
                 return
         finally:
             self._typing = None
@@ -287,10 +295,10 @@ class InjectQueue:
             self._queue.remove(entry)
         self._after_submit(entry)
 
-    def _leave(self, entry: Entry, stage: Stage, error: ReceiptError) -> None:
+    def _leave(self, entry: Entry, stage: Stage, error: ReceiptError, draft: Draft | None = None) -> None:
         if entry in self._queue:
             self._queue.remove(entry)
-            self._end(entry, stage, error)
+            self._end(entry, stage, error, draft)
 
     def _after_submit(self, entry: Entry) -> None:
         if entry.stage == "submitted" and self._profile.proves != "completed":
@@ -317,7 +325,21 @@ class InjectQueue:
             cleared = False
         finally:
             self._typing = None
-        self.held = None if cleared else "person"
+        self._release(None if cleared else "person")
+
+    def _release(self, what: Draft | None) -> None:
+        """The draft is gone, or (`what`) still there."""
+        hold = self._hold
+        if hold is None:
+            return
+        hold.draft = what
+        if what is None:
+            self._hold = None
+        try:
+            self._store.save(hold)
+        except Overloaded as full:
+            log.warning("hold not recorded", extra={"slot": self._slot, "reason": str(full)})
+        self._kick.set()
 
     # -- records --
 
@@ -349,9 +371,12 @@ class InjectQueue:
         if (moved := self._moved.pop(entry.id, None)) is not None:
             moved.set()
 
-    def _end(self, entry: Entry, stage: Stage, error: ReceiptError | None) -> None:
+    def _end(self, entry: Entry, stage: Stage, error: ReceiptError | None, draft: Draft | None = None) -> None:
         if self._turn is entry:
             self._turn = None
+        if draft is not None:
+            entry.draft = draft
+            self._hold = entry
         entry.error = error
         entry.text = ""
         try:

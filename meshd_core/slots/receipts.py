@@ -10,12 +10,16 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from meshd_core.clock import now_ms, rfc3339
 from meshd_core.errors import Overloaded
 from meshd_core.types import ENDS, PROGRESS, InjectRequest, Receipt, ReceiptError, Stage, Until, When
+
+Draft = Literal["paste", "draft", "person"]
+"""An open paste, a text in the input box, or one that only a person can remove."""
 
 KEEP_MS = 24 * 3600 * 1000
 """How long an ended receipt and its Idempotency-Key are kept."""
@@ -58,14 +62,17 @@ class Entry(msgspec.Struct):
     line_mark: int = 0
     """Number of the newest line when Enter was pressed: the reply's lines come after it."""
 
+    draft: Draft | None = None
+    """What of it may still stand in the agent's input box; its slot's queue holds until that is gone."""
+
     @property
     def ended(self) -> bool:
         return self.stage in ENDS
 
     @property
     def settled(self) -> bool:
-        """Nothing more will happen: it ended, or its kind can prove no more."""
-        return self.ended or self.capped
+        """Nothing more will happen: it ended, or its kind can prove no more, and no draft of it is left."""
+        return (self.ended or self.capped) and self.draft is None
 
     @property
     def in_flight(self) -> bool:
@@ -146,7 +153,7 @@ class ReceiptStore:
         return entry
 
     def open_entries(self, slot: str) -> Iterator[Entry]:
-        """The slot's receipts that have not ended, oldest first."""
+        """The slot's receipts that are not settled, oldest first."""
         rows = self._db.execute("SELECT body FROM receipts WHERE slot = ? AND ended = 0 ORDER BY rowid", (slot,))
         for row in rows.fetchall():
             yield msgspec.json.decode(row[0], type=Entry)

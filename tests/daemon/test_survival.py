@@ -129,3 +129,22 @@ def test_a_keeper_that_dies_leaves_agents_running_and_is_replaced(
     assert daemon.inject("demo", "under the new keeper").reply == "echo: under the new keeper"
     daemon.inject("demo", "exit 3", until="submitted")
     eventually(lambda: (slot := daemon.get("/slots/demo", SlotDetail)).exit is not None and not slot.exit.known)
+
+
+def test_a_draft_left_by_one_crash_is_cleared_even_after_a_second(
+    make_daemon: Any, demo_slot: str, prompts: Callable[[], list[str]], eventually: Any
+) -> None:
+    """The daemon that knows of the draft dies, too, before it could clear it: the one after must not type over it."""
+    daemon = make_daemon(demo_slot)
+    daemon.wait_for("demo", "idle")
+    for attempt in range(25):
+        daemon.inject("demo", f"first {attempt}", until="accepted")
+        daemon.kill()
+        daemon.start()
+        daemon.kill()
+        daemon.start()
+        after = daemon.inject("demo", f"second {attempt}")
+        assert (after.stage, after.reply) == ("completed", f"echo: second {attempt}")
+        if daemon.lines("demo") and f"first {attempt}" not in prompts():
+            break  # the kill came while it was typed: that is the case to be shown
+    assert not [text for text in prompts() if "second" in text and not text.startswith("second")]
