@@ -22,6 +22,7 @@ from meshd_core.errors import (
     TooLarge,
 )
 from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.draft_hold import DraftHold
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, fingerprint, reached
 from meshd_core.slots.sanitize import sanitize
 from meshd_core.slots.typist import TypingFailed, TypingInDoubt, Typist
@@ -59,8 +60,7 @@ class InjectQueue:
         self._kick = asyncio.Event()
         self._typing: asyncio.Timeout | None = None
         self._typist: Typist | None = None
-        self._hold: Entry | None = None
-        """The prompt whose draft must go before anything else is typed; on disk, too: the next daemon must know."""
+        self._hold = DraftHold(store)
         self.accepted = 0
         self._closed = False
 
@@ -73,7 +73,7 @@ class InjectQueue:
     @property
     def held(self) -> Draft | None:
         """Why nothing is typed: what of an earlier prompt may stand in the agent's input box."""
-        return None if self._hold is None else self._hold.draft
+        return self._hold.draft
 
     def ids(self) -> list[str]:
         return [entry.id for entry in self._queue]
@@ -165,7 +165,7 @@ class InjectQueue:
     def agent_exited(self, what: str) -> None:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
         self._typist = None
-        self._release(None)
+        self._hold.release()
         if self._typing is not None:
             self._typing.reschedule(-1)
         error = ReceiptError(code="agent_exited", message=what)
@@ -186,14 +186,14 @@ class InjectQueue:
         if self._turn is not None and self._tracker.turn_over:
             self._finishing.add(self._turn.id)
         if self._tracker.activity.state == "busy" and self._typing is None:
-            self._release(None)  # whatever stood in the input box is being worked on: somebody submitted it
+            self._hold.release()  # whatever stood in the input box is being worked on: somebody submitted it
         self._kick.set()
 
     def load(self) -> None:
         """Take up what an earlier daemon left: call before `agent_started` or `agent_exited`."""
         for entry in self._store.open_entries(self._slot):
             if entry.ended:
-                self._hold = entry
+                self._hold.take(entry)
                 continue
             self._live[entry.id] = entry
             if entry.stage == "submitted":
@@ -228,7 +228,7 @@ class InjectQueue:
                 await self._complete(self._turn)
             elif (entry := self._next()) is not None:
                 await self._type(entry)
-            elif self.held in ("paste", "draft") and self._typist is not None and self._calm():
+            elif self._hold.clearable and self._typist is not None and self._calm():
                 await self._clear_draft(self._typist)
             else:
                 await self._sleep()
@@ -237,7 +237,7 @@ class InjectQueue:
         """Until something changed, the next expiry, or the next look at a silent terminal."""
         until = min((entry.expires_ms for entry in self._queue), default=None)
         pause = _LONGEST_WAIT_S if until is None else max(0.01, min(_LONGEST_WAIT_S, (until - now_ms()) / 1000))
-        if (self._queue and not self._tracker.has_evidence) or self.held in ("paste", "draft"):
+        if (self._queue and not self._tracker.has_evidence) or self._hold.clearable:
             pause = min(pause, _QUIET_POLL_S)
         try:
             async with asyncio.timeout(pause):
@@ -325,21 +325,10 @@ class InjectQueue:
             cleared = False
         finally:
             self._typing = None
-        self._release(None if cleared else "person")
-
-    def _release(self, what: Draft | None) -> None:
-        """The draft is gone, or (`what`) still there."""
-        hold = self._hold
-        if hold is None:
-            return
-        hold.draft = what
-        if what is None:
-            self._hold = None
-        try:
-            self._store.save(hold)
-        except Overloaded as full:
-            log.warning("hold not recorded", extra={"slot": self._slot, "reason": str(full)})
-        self._kick.set()
+        if cleared:
+            self._hold.release()
+        else:
+            self._hold.left_to_a_person()
 
     # -- records --
 
@@ -375,8 +364,7 @@ class InjectQueue:
         if self._turn is entry:
             self._turn = None
         if draft is not None:
-            entry.draft = draft
-            self._hold = entry
+            self._hold.take(entry, draft)
         entry.error = error
         entry.text = ""
         try:
