@@ -4,10 +4,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from meshd_core.clock import monotonic
 from meshd_core.contracts.auth import AuthProvider, Caller, Denied, Principal
 
 ASK_TIMEOUT_S = 5.0
 """How long one provider may take; then the caller is denied."""
+
+LINES_PER_MINUTE = 20
+"""Refusals and failures that are logged; more are only counted."""
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +22,7 @@ class AuthChain:
     def __init__(self, providers: Sequence[AuthProvider]) -> None:
         self._providers = tuple(providers)
         self.failures: dict[str, int] = {}
+        self._minute, self._lines = -1, 0
 
     def check(self, listeners_are_local: bool) -> None:
         """Ask each provider whether it may be used so. Raises ValueError with the first reason against it."""
@@ -31,12 +36,23 @@ class AuthChain:
                 async with asyncio.timeout(ASK_TIMEOUT_S):
                     principal = await provider.authenticate(caller)
             except Denied as denied:
-                log.info("credential refused", extra={"provider": provider.name, "reason": str(denied)})
+                if self._worth_a_line():
+                    log.info("credential refused", extra={"provider": provider.name, "reason": str(denied)})
                 return None
             except Exception:  # a plugin is called: whatever it raises, the answer is no
                 self.failures[provider.name] = self.failures.get(provider.name, 0) + 1
-                log.exception("auth provider failed", extra={"provider": provider.name})
+                if self._worth_a_line():
+                    failures = self.failures[provider.name]
+                    log.exception("auth provider failed", extra={"provider": provider.name, "failures": failures})
                 return None
             if principal is not None:
                 return principal
         return None
+
+    def _worth_a_line(self) -> bool:
+        """Whether the log takes one more line this minute: whoever knocks, however often, must not fill the disk."""
+        minute = int(monotonic() // 60)
+        if minute != self._minute:
+            self._minute, self._lines = minute, 0
+        self._lines += 1
+        return self._lines <= LINES_PER_MINUTE

@@ -113,6 +113,9 @@ class Gate:
         if peer.uid not in (os.getuid(), 0):
             raise Forbidden("this Unix socket belongs to another user")
         slot = None if peer.pid is None else self._service.slot_of_process(peer.pid)
+        if slot is None and peer.gone:
+            # Whose process that was can't be told any more; an agent could connect by a child that ends at once.
+            raise Forbidden("the process that opened this connection is gone", hint="keep it, or send a token over TCP")
         if slot is None:
             return Principal(f"local:{peer.uid}", "admin", (EVERYTHING,), "local", f"local:{peer.uid}")
         if "authorization" in exchange.headers:
@@ -132,7 +135,8 @@ class Gate:
         if "authorization" not in headers:
             raise Unauthorized("this needs a credential")
         if self._failures.failed(peer.address):
-            log.warning("too many wrong credentials", extra={"peer": str(peer)})
+            if self._failures.just_exceeded(peer.address):
+                log.warning("too many wrong credentials", extra={"peer": str(peer)})
             retry_s = self._failures.retry_after_s(peer.address)
             raise TooManyFailures("too many wrong credentials from this address", retry_after_s=retry_s)
         raise Unauthorized("this credential is not accepted")

@@ -1,7 +1,7 @@
 """What one address may cost us: wrong credentials a minute, and connections that never showed a good one.
 
-A good credential is never locked out by bad ones, and a good client is never kept out by slow ones: the oldest
-connection without a credential makes room for the newest.
+A good credential is never locked out by bad ones, and a good client is never kept out by slow ones, from however many
+addresses: the oldest connection without a credential makes room for the newest.
 """
 
 import ipaddress
@@ -34,6 +34,10 @@ class FailureLimiter:
             self._windows.popitem(last=False)
         return count >= FAILURES_PER_WINDOW
 
+    def just_exceeded(self, address: str | None) -> bool:
+        """Whether the last `failed` was the first one over the limit: what is worth one line in the log."""
+        return self._windows.get(network_of(address), (0.0, 0))[1] == FAILURES_PER_WINDOW + 1
+
     def retry_after_s(self, address: str | None) -> int:
         """Seconds until the address may try again."""
         began, _ = self._windows.get(network_of(address), (monotonic(), 0))
@@ -45,43 +49,52 @@ class Closable(Protocol):
 
 
 class Admission:
-    """Connections without a good credential, by address; bounded by the number of open connections."""
+    """Connections without a good credential, by address and in all; bounded by the number of open connections."""
 
     def __init__(self, max_connections: int, max_unknown: int = MAX_UNKNOWN_PER_ADDRESS) -> None:
         self._max_connections = max_connections
         self._max_unknown = max_unknown
         self._unknown: dict[str, OrderedDict[Closable, None]] = {}
+        self._oldest_first: OrderedDict[Closable, str] = OrderedDict()
         self.evicted = 0
         self.refused = 0
 
     def admit(self, connection: Closable, address: str | None, open_connections: int) -> bool:
-        """Take in a new connection; False: there are too many in all, it must be told so and closed."""
+        """Take in a new connection; False: there are too many in all, and each of them showed a good credential."""
         if open_connections > self._max_connections:
-            self.refused += 1
-            return False
+            if not self._oldest_first:
+                self.refused += 1
+                return False
+            self._evict(next(iter(self._oldest_first)))
         if address is not None:
-            waiting = self._unknown.setdefault(network_of(address), OrderedDict())
+            key = network_of(address)
+            waiting = self._unknown.setdefault(key, OrderedDict())
             waiting[connection] = None
+            self._oldest_first[connection] = key
             if len(waiting) > self._max_unknown:
-                oldest, _ = waiting.popitem(last=False)
-                self.evicted += 1
-                oldest.abort()
+                self._evict(next(iter(waiting)))
         return True
 
-    def known(self, connection: Closable, address: str | None) -> None:
+    def _evict(self, connection: Closable) -> None:
+        self._forget(connection)
+        self.evicted += 1
+        connection.abort()
+
+    def known(self, connection: Closable) -> None:
         """`connection` showed a good credential, or is gone: it counts no longer."""
-        if address is None:
-            return
-        key = network_of(address)
-        waiting = self._unknown.get(key)
-        if waiting is not None:
-            waiting.pop(connection, None)
+        self._forget(connection)
+
+    def _forget(self, connection: Closable) -> None:
+        key = self._oldest_first.pop(connection, None)
+        if key is not None:
+            waiting = self._unknown[key]
+            del waiting[connection]
             if not waiting:
                 del self._unknown[key]
 
     def unknown(self) -> int:
         """How many connections without a credential are open."""
-        return sum(len(waiting) for waiting in self._unknown.values())
+        return len(self._oldest_first)
 
 
 def network_of(address: str | None) -> str:

@@ -1,5 +1,6 @@
 """Who is at the other end of a socket, as the kernel tells it; never as a header claims it."""
 
+import os
 import socket
 import struct
 import sys
@@ -24,6 +25,24 @@ class Peer(Struct, frozen=True):
     def local(self) -> bool:
         """Whether it came through the Unix socket."""
         return self.address is None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process that connected to the Unix socket can't be found: it ended, or is in another container.
+
+        A zombie is there still, and so is its parent.
+        """
+        if self.pid is None:
+            return False
+        if self.pid <= 0:
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
 
     def __str__(self) -> str:
         return f"unix:{self.pid}" if self.address is None else self.address

@@ -116,7 +116,7 @@ class MeshdProtocol(H11Protocol):
 
     def identified(self) -> None:
         """The caller showed a good credential: this connection no longer counts against its address."""
-        self._admission.known(self, self.peer.address)
+        self._admission.known(self)
 
     def abort(self) -> None:
         """Close at once, whatever was still to be sent."""
@@ -171,7 +171,7 @@ class MeshdProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         self._unset_keepalive_if_required()
-        self._admission.known(self, self.peer.address)
+        self._admission.known(self)
         super().connection_lost(exc)
         self.app_state = {}
         if self.on_lost is not None:

@@ -93,6 +93,7 @@ def _config(app: HttpApp, admission: Admission) -> Config:
         lifespan="off",
         interface="asgi3",
         log_config=None,
+        log_level="error",  # a line for each malformed request would let anyone fill the disk
         access_log=False,
         proxy_headers=False,
         server_header=False,

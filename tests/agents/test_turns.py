@@ -116,6 +116,28 @@ def test_a_prompt_that_the_input_box_would_interpret_is_taken_as_text(agent: Any
     assert (receipt.stage, (receipt.reply or "").strip()) == ("completed", f"You said: {text}")
 
 
+def test_a_turn_outlives_the_daemon_and_no_line_is_told_twice(agent: Any) -> None:
+    idle(agent)
+    pid = idle(agent).pid
+    receipt = agent.daemon.inject(agent.name, "SLOW4 across a crash", until="submitted")
+    agent.daemon.kill()
+    agent.daemon.start()
+    assert agent.daemon.get(f"/slots/{agent.name}", SlotDetail).pid == pid
+    done = finished(agent, receipt.id)
+    assert done.stage == "completed"
+    assert done.reply is not None
+    assert done.reply.endswith("word40 SLOW-END.")
+    after = agent.daemon.inject(agent.name, "and one more after it")
+    assert (after.stage, after.reply) == ("completed", "You said: and one more after it")
+    deadline = time.monotonic() + 10
+    while not any("You said: and one more" in line for line in agent.daemon.lines(agent.name)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    text = "\n".join(agent.daemon.lines(agent.name))
+    assert text.count("across a crash") == 1, text
+    assert text.count("word40 SLOW-END.") == 1, text
+
+
 def test_it_waits_with_the_exact_command_when_it_asks_for_approval(agent: Any) -> None:
     idle(agent)
     receipt = agent.daemon.inject(agent.name, "TOOL touch never-approved", until="submitted")

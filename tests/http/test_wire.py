@@ -228,7 +228,7 @@ def test_too_many_connections_in_all_are_told_so(serve: Serve) -> None:
     with serve(admission=Admission(max_connections=3)) as running, contextlib.ExitStack() as stack:
         for _ in range(3):
             held = stack.enter_context(running.connect())
-            held.sendall(head(running, "GET /health HTTP/1.1"))
+            held.sendall(head(running, "GET /slots/demo HTTP/1.1"))
             assert held.recv(65536).startswith(b"HTTP/1.1 200")
         with running.connect() as one_more:
             answer = one_more.recv(65536)
