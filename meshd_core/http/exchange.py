@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -39,7 +39,7 @@ class Exchange:
 
     __slots__ = (
         "_body_left", "_receive", "_send", "connection", "duplicate_authorization", "extra", "headers",
-        "method", "principal", "request_id", "scope", "started",
+        "identify_again", "method", "principal", "request_id", "scope", "started",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
@@ -50,6 +50,8 @@ class Exchange:
         self.method: str = scope["method"]
         self.connection: Connection = scope["state"]["connection"]
         self.principal: Principal | None = None
+        self.identify_again: Callable[[], Awaitable[Principal | None]] | None = None
+        """Who calls by now, for answers that take long; None where nothing can be revoked (the Unix socket)."""
         self.headers: dict[str, str] = {}
         self.duplicate_authorization = False
         self.extra: list[tuple[bytes, bytes]] = []

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from msgspec import Struct
 
@@ -128,7 +129,9 @@ class Gate:
         peer = exchange.connection.peer
         principal = None
         if not exchange.duplicate_authorization:
-            principal = await self._chain.identify(Caller(_without_forwarding(headers), peer.address, peer.port))
+            caller = Caller(_without_forwarding(headers), peer.address, peer.port)
+            exchange.identify_again = partial(self._chain.identify, caller)
+            principal = await self._chain.identify(caller)
         if principal is not None:
             exchange.connection.identified()
             return principal

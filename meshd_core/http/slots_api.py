@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from msgspec import Meta, Struct
 
 from meshd_core.auth.reach import reaches
+from meshd_core.contracts.auth import Principal
 from meshd_core.errors import Draining, InjectNotFound, InvalidField, NodeNotFound, SlotNotFound, TooLarge
 from meshd_core.http.cursors import resume_at, since
 from meshd_core.http.fanout import Hub
@@ -132,7 +133,8 @@ class SlotsApi:
         return Reply(text, 200, "text/plain; charset=utf-8", tuple(headers))
 
     async def stream(self, call: Call[StreamQuery, None]) -> None:
-        feed = self._feed(call)
+        name = self._name(call)
+        feed = self._service.feed(name)
         query = call.query
         kinds = _names("events", query.events, frozenset(EVENT_TYPES))
         last_id = call.exchange.headers.get("last-event-id")
@@ -150,7 +152,12 @@ class SlotsApi:
             start = Start(feed.head, kinds, snapshot=True)
         if self._closing.is_set():
             raise Draining("the daemon is ending")
-        await Reader(call.exchange, feed, start, self._hub).run()
+
+        def allowed(principal: Principal) -> bool:
+            own = self._service.name
+            return principal.allows("read") and reaches(principal, name, own, own)
+
+        await Reader(call.exchange, feed, start, self._hub, allowed).run()
 
     async def screen(self, call: Call[NoQuery, None]) -> Screen:
         return self._service.screen(self._name(call))

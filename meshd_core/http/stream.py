@@ -1,7 +1,9 @@
 """One reader of one slot's events: a cursor that follows the journal. Source: protocol section 3, "Stream"."""
 
 import asyncio
+from collections.abc import Callable
 
+from meshd_core.contracts.auth import Principal
 from meshd_core.http.cursors import id_of, lost_before_tail
 from meshd_core.http.exchange import ClientGone, Exchange
 from meshd_core.http.fanout import Fanout, Hub
@@ -10,6 +12,8 @@ from meshd_core.http.sse import COMMENT, Kinds, as_chunk, event_bytes
 from meshd_core.types import ByeEvent, Gap
 
 COMMENT_EVERY_S = 15.0
+CHECK_EVERY_S = 4.0
+"""A little less than the pulse that wakes idle readers: a revoked credential ends its streams within about 5 s."""
 BYE_TIMEOUT_S = 1.5
 """How long a reader that takes nothing may hold up the end of the daemon."""
 _CONTENT_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -28,10 +32,16 @@ class Start:
 
 
 class Reader:
-    """Sends events until the client goes, the daemon drains, or the task is cancelled."""
+    """Sends events until the client goes, its credential ends, the daemon drains, or the task is cancelled.
 
-    def __init__(self, exchange: Exchange, feed: Feed, start: Start, hub: Hub) -> None:
+    `allowed` judges the principal of a credential that is still good.
+    """
+
+    def __init__(
+        self, exchange: Exchange, feed: Feed, start: Start, hub: Hub, allowed: Callable[[Principal], bool]
+    ) -> None:
         self._exchange = exchange
+        self._allowed = allowed
         self._connection = exchange.connection
         self._feed = feed
         self._hub = hub
@@ -40,7 +50,7 @@ class Reader:
         self._start = start
         self._last_n: int | None = None
         self._loop = asyncio.get_running_loop()
-        self._sent_at = self._loop.time()
+        self._sent_at = self._checked_at = self._loop.time()
         # An HTTP/1.0 client knows no chunks: it gets the bare bytes until the connection closes.
         self._chunked: bool = exchange.scope["http_version"] != "1.0"
 
@@ -50,6 +60,10 @@ class Reader:
         with self._hub.join(self._feed) as fanout:
             await self._open()
             while not (self._hub.closing or self._feed.closing.is_set()):
+                if self._loop.time() - self._checked_at >= CHECK_EVERY_S and not await self._still_allowed():
+                    # No `bye`: that says "come again". Who does is told 401.
+                    await self._exchange.send_part(b"", more=False)
+                    return
                 if self._feed.tail > self._position:
                     await self._fell_behind()
                 elif not await self._send_next(fanout):
@@ -57,6 +71,14 @@ class Reader:
                 if self._connection.gone:
                     raise ClientGone
             await self._bye()
+
+    async def _still_allowed(self) -> bool:
+        """Whether the credential has not been revoked, expired or narrowed since the stream began."""
+        self._checked_at = self._loop.time()
+        if self._exchange.identify_again is None:
+            return True
+        principal = await self._exchange.identify_again()
+        return principal is not None and self._allowed(principal)
 
     async def _open(self) -> None:
         first = b""
