@@ -9,13 +9,24 @@ from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from meshd_core.auth.reach import reaches_all
-from meshd_core.errors import Forbidden, InvalidField, InvalidJson, InvalidRequest, MethodNotAllowed, SlotNotFound
+from meshd_core.clock import monotonic
+from meshd_core.errors import (
+    Forbidden,
+    InvalidField,
+    InvalidJson,
+    InvalidRequest,
+    MethodNotAllowed,
+    SlotNotFound,
+    Unauthorized,
+)
 from meshd_core.http.audit import AuditLog
 from meshd_core.http.exchange import Exchange
 from meshd_core.http.routes import MAX_BODY_BYTES, Call, NoQuery, Reply, RouteSpec
 from meshd_core.types import InjectRequest
 
 MAX_QUERY_FIELDS = 32
+LONG_S = 1.0
+"""A read that waited longer (`wait_s`) is answered only if its credential is still good."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -65,6 +76,7 @@ class _Runner:
             request_id = exchange.request_id.decode()
             slot = params.get("slot")
             self._audit.record(principal, exchange.connection.peer, self._action, slot, request_id, content)
+        began = monotonic()
         try:
             found = await spec.handler(call)
         except SlotNotFound as error:
@@ -72,7 +84,13 @@ class _Runner:
                 raise SlotNotFound(params.get("slot", "")[:80]) from error  # its hint may name a slot out of reach
             raise
         if found is not None:
+            if spec.method == "GET" and monotonic() - began > LONG_S:
+                await self._require_still_known(exchange)
             await self._answer(exchange, found)
+
+    async def _require_still_known(self, exchange: Exchange) -> None:
+        if exchange.identify_again is not None and await exchange.identify_again() is None:
+            raise Unauthorized("the credential ended meanwhile")
 
     async def _answer(self, exchange: Exchange, found: Struct) -> None:
         if not isinstance(found, Reply):

@@ -118,6 +118,7 @@ class Gate:
             # Whose process that was can't be told any more; an agent could connect by a child that ends at once.
             raise Forbidden("the process that opened this connection is gone", hint="keep it, or send a token over TCP")
         if slot is None:
+            exchange.connection.identified()
             return Principal(f"local:{peer.uid}", "admin", (EVERYTHING,), "local", f"local:{peer.uid}")
         if "authorization" in exchange.headers:
             return await self._remote(exchange)

@@ -14,6 +14,11 @@ FAILURES_PER_WINDOW = 10
 WINDOW_S = 60.0
 MAX_ADDRESSES = 4096
 MAX_UNKNOWN_PER_ADDRESS = 100
+BURST_S = 1.0
+"""How long a connection may be without a credential before its address's count is held against it: many good clients
+may come at once, as streams do after a restart."""
+ARRIVING_S = 0.1
+"""The same while there is no room at all: a good client shows its credential within a round trip or two."""
 
 
 class FailureLimiter:
@@ -51,29 +56,45 @@ class Closable(Protocol):
 class Admission:
     """Connections without a good credential, by address and in all; bounded by the number of open connections."""
 
-    def __init__(self, max_connections: int, max_unknown: int = MAX_UNKNOWN_PER_ADDRESS) -> None:
+    def __init__(
+        self, max_connections: int, max_unknown: int = MAX_UNKNOWN_PER_ADDRESS, burst_s: float = BURST_S
+    ) -> None:
         self._max_connections = max_connections
         self._max_unknown = max_unknown
-        self._unknown: dict[str, OrderedDict[Closable, None]] = {}
+        self._burst_s = burst_s
+        self._unknown: dict[str, OrderedDict[Closable, float]] = {}
         self._oldest_first: OrderedDict[Closable, str] = OrderedDict()
         self.evicted = 0
         self.refused = 0
 
     def admit(self, connection: Closable, address: str | None, open_connections: int) -> bool:
-        """Take in a new connection; False: there are too many in all, and each of them showed a good credential."""
-        if open_connections > self._max_connections:
-            if not self._oldest_first:
-                self.refused += 1
-                return False
-            self._evict(next(iter(self._oldest_first)))
-        if address is not None:
-            key = network_of(address)
-            waiting = self._unknown.setdefault(key, OrderedDict())
-            waiting[connection] = None
-            self._oldest_first[connection] = key
-            if len(waiting) > self._max_unknown:
-                self._evict(next(iter(waiting)))
+        """Take in a new connection; False: there are too many in all, and none that could be given up.
+
+        `address` None is the Unix socket, which counts as one address.
+        """
+        if open_connections > self._max_connections and not self.make_room():
+            self.refused += 1
+            return False
+        key = network_of(address)
+        waiting = self._unknown.setdefault(key, OrderedDict())
+        now = monotonic()
+        waiting[connection] = now
+        self._oldest_first[connection] = key
+        while len(waiting) > self._max_unknown:
+            oldest, since = next(iter(waiting.items()))
+            if now - since < self._burst_s:
+                break
+            self._evict(oldest)
         return True
+
+    def make_room(self) -> bool:
+        """Give up the oldest connection without a credential; False if there is none but such as just arrived."""
+        for oldest, key in self._oldest_first.items():
+            if monotonic() - self._unknown[key][oldest] < ARRIVING_S:
+                return False
+            self._evict(oldest)
+            return True
+        return False
 
     def _evict(self, connection: Closable) -> None:
         self._forget(connection)

@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from meshd_core.errors import ExitCode, StartupError
+from meshd_core.http.listening_socket import ListeningSocket
 from meshd_core.http.port_owner import owner_of_port
 from meshd_core.unix_socket import socket_address
 
@@ -27,15 +28,15 @@ log = logging.getLogger(__name__)
 class Listeners(Struct, frozen=True):
     """Bound and listening: who connects early waits. `local`: nothing but this machine can connect."""
 
-    tcp: tuple[socket.socket, ...]
-    unix: socket.socket | None
+    tcp: tuple[ListeningSocket, ...]
+    unix: ListeningSocket | None
     unix_path: Path | None
     addresses: tuple[str, ...]
     port: int
     local: bool
 
     @property
-    def sockets(self) -> list[socket.socket]:
+    def sockets(self) -> list[ListeningSocket]:
         return [*self.tcp, *([] if self.unix is None else [self.unix])]
 
     @property
@@ -66,9 +67,9 @@ def listen(bind: Sequence[str], port: int, unix_path: Path | None) -> Listeners:
     return Listeners(tuple(tcp), unix, unix_path, addresses, bound_port, local)
 
 
-def _bind_all(bind: Sequence[str], port: int) -> list[socket.socket]:
+def _bind_all(bind: Sequence[str], port: int) -> list[ListeningSocket]:
     for tries_left in reversed(range(_PORT_TRIES)):
-        sockets: list[socket.socket] = []
+        sockets: list[ListeningSocket] = []
         wanted = port
         try:
             for address in bind:
@@ -88,7 +89,7 @@ def _bind_all(bind: Sequence[str], port: int) -> list[socket.socket]:
     raise StartupError("no port is free on all addresses", ExitCode.PORT_IN_USE)
 
 
-def _bind_one(address: str, port: int, required: bool) -> socket.socket | None:
+def _bind_one(address: str, port: int, required: bool) -> ListeningSocket | None:
     try:
         family = socket.AF_INET6 if ipaddress.ip_address(address.partition("%")[0]).version == 6 else socket.AF_INET
     except ValueError:
@@ -96,7 +97,7 @@ def _bind_one(address: str, port: int, required: bool) -> socket.socket | None:
         raise StartupError(f"{message}: write one, as 127.0.0.1 or ::1", ExitCode.CONFIG) from None
     sock = None
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = ListeningSocket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -115,9 +116,9 @@ def _bind_one(address: str, port: int, required: bool) -> socket.socket | None:
     return sock
 
 
-def _bind_unix(path: Path) -> socket.socket:
+def _bind_unix(path: Path) -> ListeningSocket:
     """Bind `path`, taking the place of a socket that a dead daemon left (the state's lock rules out a living one)."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = ListeningSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     old_mask = os.umask(0o177)
     try:
         path.unlink(missing_ok=True)

@@ -135,6 +135,8 @@ def _success(spec: RouteSpec) -> Json:
         content = {spec.content_type: {"schema": {}}}
     else:
         content = _json_content(spec.answer)
+    if spec.other_content_type is not None:
+        content[spec.other_content_type] = {"schema": {"type": "string"}}
     headers = {"Meshd-Request-Id": {"schema": {"type": "string"}}}
     return {"description": spec.summary, "content": content, "headers": headers}
 

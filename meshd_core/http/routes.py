@@ -65,6 +65,9 @@ class RouteSpec(Struct, frozen=True):
     other_status: tuple[int, ...] = ()
     errors: tuple[type[MeshdError], ...] = ()
     content_type: str = "application/json"
+    other_content_type: str | None = None
+    """One that the query may ask for instead."""
+
     headers: tuple[tuple[str, str], ...] = ()
     """Request headers that the route reads: name and what it does."""
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import uvicorn
 from uvicorn.config import Config
@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from meshd_core.http.app import HttpApp
 from meshd_core.http.limits import Admission
 from meshd_core.http.listen import BACKLOG
+from meshd_core.http.listening_socket import ListeningSocket
 from meshd_core.http.protocol import MAX_INCOMPLETE_BYTES, MeshdProtocol
 
 KEEP_ALIVE_S = 15
@@ -37,10 +38,12 @@ class HttpServer(uvicorn.Server):
         self._stop = asyncio.Event()
         super().__init__(_config(app, self.admission))
 
-    async def serve_on(self, sockets: list[socket.socket]) -> None:
+    async def serve_on(self, sockets: Sequence[ListeningSocket]) -> None:
         """Accept on `sockets` until `stop`, then end within 10 s: streams first, then what is left. Closes them."""
+        for sock in sockets:
+            sock.make_room = self.admission.make_room
         try:
-            await self.serve(sockets=sockets)
+            await self.serve(sockets=list(sockets))
         finally:
             self._http.close()
             for connection in list(self.server_state.connections):

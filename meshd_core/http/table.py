@@ -91,6 +91,7 @@ def _output_routes(slots: SlotsApi) -> list[RouteSpec]:
         RouteSpec(
             "GET", "/output/{slot}", "read", slots.output, "lines from the ring; waits for some with `wait_s`",
             OutputPage, query=OutputQuery, errors=(*_SLOT, InvalidField),
+            other_content_type="text/plain; charset=utf-8",
         ),
         RouteSpec(
             "GET", "/stream/{slot}", "read", slots.stream, "the slot's events as they happen", Document,

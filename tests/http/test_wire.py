@@ -209,7 +209,7 @@ def test_a_slow_body_is_cut_off(running: Running) -> None:
 
 
 def test_200_slow_clients_keep_no_good_one_out(serve: Serve) -> None:
-    admission = Admission(max_connections=1000, max_unknown=50)
+    admission = Admission(max_connections=1000, max_unknown=50, burst_s=0)
     with serve(admission=admission) as running, contextlib.ExitStack() as stack:
         good = stack.enter_context(running.connect())
         good.sendall(head(running, "GET /slots/demo HTTP/1.1"))
