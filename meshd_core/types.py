@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}\Z"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}(?!\n)$"
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a slot, node, kind or plugin name")]
 
 Scope = Literal["read", "inject", "approve", "control", "admin"]

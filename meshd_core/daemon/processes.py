@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from meshd_core.errors import Overloaded
+
 _DEEPEST = 64
 
 
@@ -22,8 +24,11 @@ def slot_of_process(pid: int, runs: Mapping[str, str], pids: Mapping[int, str]) 
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             # The command's name is in parentheses and may hold anything: fields count after the last one.
             parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            return None
+        except (FileNotFoundError, ProcessLookupError, PermissionError, NotADirectoryError):
+            return None  # it is gone, is another user's, or there is no /proc here
+        except OSError as error:
+            # Without descriptors nothing is known of the caller: an agent must not pass for nobody's process.
+            raise Overloaded(f"who calls can't be found out now: {error.strerror}") from error
         for variable in environment.split(b"\0"):
             if variable.startswith(b"MESHD_RUN="):
                 slot = runs.get(variable[10:].decode(errors="replace"))

@@ -56,4 +56,5 @@ def _write_address(path: Path, urls: tuple[str, ...]) -> None:
     """Where this daemon listens, one URL a line, for whoever asked for port 0."""
     temporary = path.with_suffix(".new")
     temporary.write_text("".join(f"{url}\n" for url in urls))
+    temporary.chmod(0o600)
     temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Many readers of one slot: one task waits for the feed, blocks are encoded once, readers wake together."""
+"""Many readers of one slot: blocks are encoded once, and an event wakes all who wait for it directly."""
 
 import asyncio
 from collections import OrderedDict
@@ -15,16 +15,17 @@ PULSE_S = 5.0
 
 
 class Fanout:
-    """The readers of one feed; lives while there are any. `pump` is its task, run by the hub."""
+    """The readers of one feed; lives while there are any."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.readers = 0
-        self._seen = feed.head
         self._waiting: set[asyncio.Future[None]] = set()
         self._blocks: OrderedDict[tuple[int, Kinds], Block] = OrderedDict()
         self._times = TimeText()
-        self.task: asyncio.Task[None] | None = None
+        self._pulse: asyncio.TimerHandle | None = None
+        self._unwatch = feed.watch(self.wake)
+        self.pulse()
 
     def block(self, start: int, kinds: Kinds) -> Block:
         """The events after `start`, encoded; `end == start` if there are none."""
@@ -56,13 +57,16 @@ class Fanout:
             if not future.done():
                 future.set_result(None)
 
-    async def pump(self) -> None:
-        """Wake the readers at each event and pulse, until the feed closes; cancelled when the last reader leaves."""
-        while not self.feed.closing.is_set():
-            await self.feed.wait(self._seen, PULSE_S)
-            # Both in one step: whoever saw this head and waits from now on is woken by the next event.
-            self._seen = self.feed.head
-            self.wake()
+    def pulse(self) -> None:
+        """Wake the readers now and then, though nothing happened: comments are due, credentials to be checked again."""
+        self.wake()
+        self._pulse = asyncio.get_running_loop().call_later(PULSE_S, self.pulse)
+
+    def close(self) -> None:
+        """The last reader left."""
+        self._unwatch()
+        if self._pulse is not None:
+            self._pulse.cancel()
 
 
 class Hub:
@@ -78,7 +82,6 @@ class Hub:
         fanout = self._fanouts.get(id(feed))
         if fanout is None:
             fanout = self._fanouts[id(feed)] = Fanout(feed)
-            fanout.task = asyncio.create_task(fanout.pump(), name="stream readers")
         fanout.readers += 1
         try:
             with feed.readers():
@@ -87,8 +90,7 @@ class Hub:
             fanout.readers -= 1
             if fanout.readers == 0:
                 del self._fanouts[id(feed)]
-                if fanout.task is not None:
-                    fanout.task.cancel()
+                fanout.close()
 
     def readers(self) -> int:
         """How many streams are open."""

@@ -1,7 +1,7 @@
 """What the HTTP layer asks of the daemon: two protocols, so that it can be served and attacked without one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
@@ -59,6 +59,7 @@ class Feed(Protocol):
     def snapshot(self) -> StateEvent: ...
     def readers(self) -> AbstractContextManager[None]: ...
     async def wait(self, past: int, timeout_s: float) -> bool: ...
+    def watch(self, on_event: Callable[[], None]) -> Callable[[], None]: ...
 
 
 class NodeService(Protocol):

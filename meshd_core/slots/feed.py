@@ -4,7 +4,7 @@ Readers are cursors, not queues: a slow one costs nobody anything, and an event 
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -49,6 +49,7 @@ class Feed:
         self._snapshot = snapshot
         self._readers = 0
         self._waiters: set[asyncio.Future[None]] = set()
+        self._watchers: set[Callable[[], None]] = set()
         self._woken_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.closing = asyncio.Event()
@@ -82,7 +83,7 @@ class Feed:
         self._fire()
 
     def _notify(self) -> None:
-        if not self._waiters:
+        if not self._waiters and not self._watchers:
             return
         loop = asyncio.get_running_loop()
         due = self._woken_at + min(self._readers * TICK_PER_READER_S, LONGEST_TICK_S)
@@ -99,8 +100,9 @@ class Feed:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        if waiters:
-            self._woken_at = asyncio.get_running_loop().time()
+        for watcher in self._watchers:
+            watcher()
+        self._woken_at = asyncio.get_running_loop().time()
 
     # -- reading --
 
@@ -156,6 +158,13 @@ class Feed:
             yield
         finally:
             self._readers -= 1
+
+    def watch(self, on_event: Callable[[], None]) -> Callable[[], None]:
+        """Have `on_event` called after new events (for many readers not more often than the tick) and at the closing:
+        at once, without a turn of the loop between. Call the result to end it.
+        """
+        self._watchers.add(on_event)
+        return lambda: self._watchers.discard(on_event)
 
     async def wait(self, past: int, timeout_s: float) -> bool:
         """Wait until there is an event after `past` (True), or until the timeout or the closing (False)."""

@@ -74,6 +74,7 @@ class MemoryFeed:
         self._n = 0
         self._first_n = 1
         self._waiters: set[asyncio.Future[None]] = set()
+        self._watchers: list[Callable[[], None]] = []
 
     def lines(self, *texts: str) -> None:
         for text in texts:
@@ -102,6 +103,12 @@ class MemoryFeed:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        for watcher in list(self._watchers):
+            watcher()
+
+    def watch(self, on_event: Callable[[], None]) -> Callable[[], None]:
+        self._watchers.append(on_event)
+        return lambda: self._watchers.remove(on_event)
 
     def close(self) -> None:
         self.closing.set()
