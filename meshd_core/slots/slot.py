@@ -221,6 +221,7 @@ class Slot:
                 )
         else:
             entry = self.queue.accept(request, principal, key)
+            await asyncio.sleep(0)  # the queue's turn first: a prompt that can be typed now is, before the answer
         return await self.queue.wait(entry, request.until, request.timeout_s)
 
     @property
