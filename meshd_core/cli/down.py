@@ -9,6 +9,7 @@ import click
 from meshd_core.cli.connect import client_command
 from meshd_core.cli.failures import NotReached
 from meshd_core.cli.render import show_json
+from meshd_core.cli.seconds import Seconds
 from meshd_core.client import BadAnswer, MeshdClient, Unreachable
 from meshd_core.errors import MeshdError
 
@@ -20,7 +21,7 @@ _POLL_S = 0.05
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

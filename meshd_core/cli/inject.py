@@ -11,6 +11,7 @@ from meshd_core.cli.connect import client_command
 from meshd_core.cli.failures import TIMED_OUT, NotReached, note
 from meshd_core.cli.progress import Progress, StageWatch
 from meshd_core.cli.render import clean, show_facts, show_json
+from meshd_core.cli.seconds import Seconds
 from meshd_core.client import MeshdClient, Unreachable
 from meshd_core.errors import Draining, ExitCode, MeshdError, Overloaded, TooLarge
 from meshd_core.types import ENDS, MAX_PROMPT_BYTES, PROGRESS, InjectRequest, Receipt, Until, When
@@ -36,7 +37,7 @@ _RETRY_PAUSE_S = 0.5
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0, 3600),
+    type=Seconds(0, 3600),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -45,7 +46,7 @@ _RETRY_PAUSE_S = 0.5
 @click.option(
     "--expires",
     "expires_s",
-    type=click.FloatRange(0, 604800, min_open=True),
+    type=Seconds(0, 604800, min_open=True),
     default=86400.0,
     metavar="SECONDS",
     help="Drop the prompt if it is still queued then. Default: a day.",

@@ -4,6 +4,7 @@ import click
 
 from meshd_core.cli.connect import client_command
 from meshd_core.cli.render import clean, show_json
+from meshd_core.cli.seconds import Seconds
 from meshd_core.client import MeshdClient
 from meshd_core.types import Slot
 
@@ -11,7 +12,7 @@ _resume = click.option("--resume", is_flag=True, help="Continue the agent's last
 _grace = click.option(
     "--grace",
     "grace_s",
-    type=click.FloatRange(0, 300),
+    type=Seconds(0, 300),
     metavar="SECONDS",
     help="For each step (polite exit, TERM) before the next. Default: the kind's own.",
 )

@@ -7,6 +7,7 @@ import click
 from meshd_core.cli.connect import client_command
 from meshd_core.cli.failures import NotReached
 from meshd_core.cli.render import age, clean, show_facts, show_json, show_table
+from meshd_core.cli.seconds import Seconds
 from meshd_core.client import MeshdClient, Unreachable
 from meshd_core.errors import Draining, Overloaded
 from meshd_core.types import Slot, SlotDetail, SlotList
@@ -93,9 +94,7 @@ def screen(client: MeshdClient, as_json: bool, slot: str) -> None:
 @click.option(
     "--for", "states", default="idle", show_default=True, metavar="STATE[,STATE]", help="Activities or statuses."
 )
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS"
-)
+@click.option("--timeout", "timeout_s", type=Seconds(min=0), default=60.0, show_default=True, metavar="SECONDS")
 @client_command
 def wait(client: MeshdClient, as_json: bool, slot: str, states: str, timeout_s: float) -> None:
     """Wait until a slot is idle, or what --for says.

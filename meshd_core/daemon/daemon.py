@@ -22,7 +22,7 @@ from meshd_core.config.load import read_config
 from meshd_core.config.places import Places, default_node_name
 from meshd_core.contracts.sinks import DaemonInfo
 from meshd_core.daemon.assembly import assemble
-from meshd_core.daemon.keeper_link import KeeperLink
+from meshd_core.daemon.keeper_link import KeeperLink, keeper_socket
 from meshd_core.daemon.node import LocalNode
 from meshd_core.daemon.serving import open_listeners, serving
 from meshd_core.errors import ExitCode, MeshdError, StartFailed, StartupError
@@ -55,7 +55,7 @@ class Daemon:
         self._ending: asyncio.Future[Agents] | None = None
         self._strangers: list[ChildInfo] = []
         self._adopted: set[str] = set()
-        self._keeper = KeeperLink(places.runtime_dir / "keeper.sock", self._child_exited, self._held)
+        self._keeper = KeeperLink(keeper_socket(places), self._child_exited, self._held)
 
     @classmethod
     def prepare(cls, places: Places, *, stop_agents_on_signal: bool) -> "Daemon":

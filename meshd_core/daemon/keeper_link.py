@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from meshd_core.config.places import Places
 from meshd_core.errors import ExitCode, StartupError
 from meshd_core.pty.client import KeeperClient
 from meshd_core.pty.errors import KeeperBusy, KeeperError
@@ -17,6 +18,20 @@ from meshd_core.pty.messages import ChildInfo
 log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+
+
+def keeper_socket(places: Places) -> Path:
+    """Where the keeper of this state listens.
+
+    In the state folder: the agents belong to the state, whatever runtime folder a daemon is started with, and nobody
+    cleans that folder. A link in the runtime folder leads `meshd down` there when no daemon answers.
+    """
+    socket = places.state_dir / "keeper.sock"
+    link = places.runtime_dir / "keeper.sock"
+    if link != socket:
+        link.unlink(missing_ok=True)
+        link.symlink_to(socket)
+    return socket
 
 
 class KeeperLink:

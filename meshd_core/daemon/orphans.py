@@ -4,6 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+from meshd_core.config.places import Places
 from meshd_core.pty.client import KeeperClient
 from meshd_core.pty.errors import KeeperError
 
@@ -15,10 +16,12 @@ def end_orphans(runtime_dir: Path) -> list[str] | None:
 
     None: there is no keeper. Raises KeeperError if it is in use by a daemon or can't be talked to.
     """
-    socket = runtime_dir / "keeper.sock"
-    if not socket.exists():
-        return None
-    return asyncio.run(_end(socket))
+    places = Places.find()
+    sockets = [runtime_dir / "keeper.sock"]
+    if runtime_dir == places.runtime_dir:
+        sockets.append(places.state_dir / "keeper.sock")  # the runtime folder may have been cleaned
+    socket = next((path for path in sockets if path.exists()), None)
+    return None if socket is None else asyncio.run(_end(socket.resolve()))
 
 
 async def _end(socket: Path) -> list[str] | None:

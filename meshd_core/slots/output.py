@@ -7,6 +7,7 @@ the daemon's death the rest is made again from there (`restore`), and nothing is
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import pairwise
 
 from meshd_core.clock import monotonic
@@ -229,13 +230,21 @@ class Output:
             start = events[-1].end
         return texts
 
-    async def reply_lines(self, n: int) -> str:
-        """The lines after line `n` as an answer: without the prompt's echo, after rows had time to settle."""
+    async def reply_lines(self, n: int, prompt: str) -> str:
+        """The lines after line `n` as an answer: without the echo of `prompt`, after rows had time to settle."""
         if self._transcript is not None:
             await asyncio.sleep(_SETTLED_S)
         echo = [re.compile(pattern) for pattern in self._profile.transcript.echo]
-        lines = [line for line in self.lines_after(n) if not any(pattern.search(line) for pattern in echo)]
-        return "\n".join(lines).strip("\n")
+        lines = self.lines_after(n)
+        left = "".join(prompt.split())
+        while lines and left:
+            # A long prompt's echo goes over many lines, and only its first one bears the mark.
+            text = "".join(reduce(lambda line, pattern: pattern.sub("", line, 1), echo, lines[0]).split())
+            if not left.startswith(text):
+                break
+            left = left[len(text) :]
+            lines.pop(0)
+        return "\n".join(line for line in lines if not any(pattern.search(line) for pattern in echo)).strip("\n")
 
     def _recent_lines(self) -> list[str]:
         return self.lines_after(max(0, self._feed.last_n() - 4000))

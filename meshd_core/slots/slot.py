@@ -285,7 +285,7 @@ class Slot:
         reply = await self._channel.reply(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
         if reply is not None:
             return self._output.filtered(reply)
-        return await self._output.reply_lines(entry.line_mark)
+        return await self._output.reply_lines(entry.line_mark, entry.text)
 
     # -- what happens --
 

@@ -131,9 +131,7 @@ class ScreenTrack:
         pending = [item for item in self._pending if item.at is None]
         view = self.tape.with_rows([item.row.compact[item.known :] for item in pending])
         replayed, self._replayed = self._replayed, False
-        # What a replay has drawn ends at the tape's end or beyond: text that only looks alike lies further back.
-        floor = self.tape.end - 2 * sum(map(len, texts)) if replayed else 0
-        found = view.locate(texts, self._anchor, floor)
+        found = view.locate_replayed(texts) if replayed else view.locate(texts, self._anchor)
         if found is None and replayed:
             return self.tape.end, 0, True
         if found is None:

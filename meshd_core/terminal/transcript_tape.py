@@ -118,10 +118,10 @@ class Tape:
                 position = self.end + len(row)
         return Walk(placed, starts, clean)
 
-    def locate(self, rows: Sequence[str], near: int, floor: int = 0) -> tuple[int, int] | None:
+    def locate(self, rows: Sequence[str], near: int) -> tuple[int, int] | None:
         """Where `rows` lie: (position, index of the first row found), the best alignment, of equals the nearest.
 
-        The first rows may be new (a header); None if not one of the first `_ANCHORS` is on the tape from `floor` on.
+        The first rows may be new (a header); None if not one of the first `_ANCHORS` is on the tape.
         """
         wanted = min(_ANCHORS, len(rows))
         if wanted and self._run(rows, 0, near)[0] >= wanted:
@@ -131,7 +131,7 @@ class Tape:
             lead = sum(map(len, rows[:index]))
             for hit in self._hits(rows[index], near):
                 count, chars, whole = self._run(rows, index, hit)
-                if hit < floor or (chars < _SURE and count < 2):
+                if chars < _SURE and count < 2:
                     continue
                 # Text repeats: of those that contradict nothing the nearest, else the longest.
                 away = -abs(hit - lead - near)
@@ -139,6 +139,36 @@ class Tape:
                 if best is None or rank > best[0]:
                     best = rank, hit, index
         return None if best is None else best[1:]
+
+    def locate_replayed(self, rows: Sequence[str]) -> tuple[int, int] | None:
+        """Where `rows` lie, drawn again from bytes whose text is on the tape already: (position, index of that row).
+
+        What they show ends at the tape's end, or goes on past it. Text repeats, so of all alignments that end there
+        the one counts that explains most of the rows: a look-alike block nearer to the end explains less.
+        """
+        text = self._text
+        floor = max(len(text) - 2 * sum(map(len, rows)), 0)
+        best: tuple[tuple[bool, int], int, int] | None = None
+        for index in range(min(_ANCHORS, len(rows))):
+            at = text.find(rows[index], floor)
+            while at >= 0:
+                reached, chars = self._explained(rows[index:], at)
+                if (reached or chars >= _SURE) and (best is None or (reached, chars) > best[0]):
+                    best = (reached, chars), at + self.start, index
+                at = text.find(rows[index], at + 1)
+        return None if best is None else best[1:]
+
+    def _explained(self, rows: Sequence[str], at: int) -> tuple[bool, int]:
+        """Whether `rows` continue the text from index `at` to its end, and how many characters they have in common."""
+        text, first = self._text, at
+        for row in rows:
+            if at >= len(text):
+                break
+            if not text.startswith(row, at):
+                grown = row.startswith(text[at:])
+                return grown, (len(text) if grown else at) - first
+            at += len(row)
+        return at >= len(text), at - first
 
     def _known(self, rows: Sequence[str], index: int, position: int) -> tuple[int, int | None]:
         """How much of a row is on the tape from `position` on, and where; (0, None) if it isn't there."""

@@ -28,6 +28,7 @@ MAX_PENDING_BYTES = 64 * 1024
 """`lines` waits while the terminal has not taken so much."""
 MAX_TYPED_AHEAD = 100
 _ERASE = "\r\x1b[K"
+_FOLD_OVER, _FOLD_TO = 400, 100
 _CONTROLS = {code: "?" for code in (*range(32), *range(127, 160)) if code != ord("\t")}
 """C0 and C1 control characters: an answer must not move the cursor."""
 
@@ -276,7 +277,9 @@ class Demo:
 
 
 def _visible(text: str) -> str:
-    """`text` on one row: newlines as ↵, other control characters as ?."""
+    """`text` on one row: newlines as ↵, other control characters as ?; a long text folded, as real agents do."""
+    if len(text) > _FOLD_OVER:
+        text = f"{text[:_FOLD_TO]}… ({len(text)} characters)"
     return text.replace("\n", "↵").replace("\t", "    ").translate(_CONTROLS)
 
 

@@ -194,3 +194,11 @@ def test_an_agent_that_reads_nothing_gets_no_prompt_reported_as_taken(daemon: Da
     assert receipt.error is not None
     assert receipt.error.code == "agent_not_reading"
     assert msgspec.json.decode(daemon.call("POST", "/stop/demo", {"grace_s": 0.5}))["status"] == "stopped"
+
+
+def test_the_echo_of_a_long_prompt_is_no_part_of_its_reply(daemon: DaemonProcess) -> None:
+    for prompt in ("x" * 40_000, "\n".join(f"row {number}" for number in range(300))):
+        receipt = daemon.inject("demo", prompt)
+        assert receipt.reply is not None
+        assert receipt.reply.startswith("echo: ")
+        assert "".join(receipt.reply.split()) == "echo:" + "".join(prompt.split())

@@ -2,9 +2,11 @@
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,3 +150,17 @@ def test_a_draft_left_by_one_crash_is_cleared_even_after_a_second(
         if daemon.lines("demo") and f"first {attempt}" not in prompts():
             break  # the kill came while it was typed: that is the case to be shown
     assert not [text for text in prompts() if "second" in text and not text.startswith("second")]
+
+
+def test_the_agents_belong_to_the_state_whatever_the_runtime_folder(
+    make_daemon: Any, demo_slot: str, short_tmp: Path
+) -> None:
+    """A daemon started from cron has another XDG_RUNTIME_DIR, and /tmp is cleaned now and then."""
+    daemon = make_daemon(demo_slot)
+    pid = daemon.wait_for("demo", "idle").pid
+    daemon.kill()
+    shutil.rmtree(short_tmp / "run")
+    daemon.runtime = short_tmp / "run2"
+    daemon.start()
+    assert daemon.get("/slots/demo", SlotDetail).pid == pid
+    assert daemon.inject("demo", "found again").stage == "completed"

@@ -18,6 +18,16 @@ def test_rows_on_the_tape_are_old_and_rows_past_its_end_are_new() -> None:
     assert walk.clean
 
 
+def test_a_screen_drawn_again_lies_where_it_explains_most_of_its_rows() -> None:
+    turn = ["❯ again", "● Done. As always."]
+    tape = tape_of("banner of the program", *turn * 6)
+    rows = [compact(row) for row in [*turn * 4, "❯ again"]]
+    position, first = tape.locate_replayed(rows) or (None, None)
+    whole = len(compact("".join(turn)))
+    assert (position, first) == (tape.end - 4 * whole, 0)
+    assert tape.locate_replayed([compact("never seen before")]) is None
+
+
 def test_a_rewrap_changes_nothing() -> None:
     walk = tape_of("a long line of words").walk(["along", "lineof", "words", "new"], 0)
     assert [place.known for place in walk.placed] == [5, 6, 5, 0]
