@@ -10,9 +10,11 @@ from meshd_core.cli.render import clean, show_json
 from meshd_core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from meshd_core.config.check import CheckedConfig
     from meshd_core.config.problems import ConfigProblem
+    from meshd_core.plugins.host import PluginHost
 
 
 @click.group()
@@ -29,7 +31,8 @@ def config() -> None:
 def check(file: Path | None, named: Path | None, as_json: bool) -> None:
     """Check a configuration against what is installed: all errors at once, each with its place.
 
-    Exits 78 if `meshd serve` would refuse it.
+    Exits as `meshd serve` would: 78 if the file is wrong, 76 if a required plugin does not load, 72 if the program or
+    the folder of a slot that is to be started isn't there.
 
     \b
     meshd config check
@@ -48,6 +51,9 @@ def check(file: Path | None, named: Path | None, as_json: bool) -> None:
         place = str(view.places.config_file)
         checked = check_against(view.loaded, view.host)
         view.host.require(checked.config.node.required_plugins, checked.config.auth.providers)
+        if obstacles := list(_obstacles(checked, view.host)):
+            _tell(place, as_json, obstacles, checked.warnings)
+            raise click.exceptions.Exit(ExitCode.MISSING_BINARY)
     except ConfigErrors as error:
         _tell(place, as_json, error.problems, ())
         raise click.exceptions.Exit(ExitCode.CONFIG) from error
@@ -58,6 +64,15 @@ def check(file: Path | None, named: Path | None, as_json: bool) -> None:
             note(f"meshd: {error}")
         raise click.exceptions.Exit(ExitCode.PLUGIN) from error
     _tell(place, as_json, (), checked.warnings)
+
+
+def _obstacles(checked: "CheckedConfig", host: "PluginHost") -> "Iterator[ConfigProblem]":
+    """What `serve` would stumble over though the file is right by itself."""
+    from meshd_core.config.problems import ConfigProblem
+    from meshd_core.daemon.assembly import start_obstacles
+
+    for obstacle in start_obstacles(checked, host):
+        yield ConfigProblem(checked.loaded.document.file, obstacle.message, obstacle.hint)
 
 
 def _tell(place: str, as_json: bool, problems: "Sequence[ConfigProblem]", warnings: "Sequence[ConfigProblem]") -> None:

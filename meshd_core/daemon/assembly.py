@@ -8,7 +8,9 @@ import msgspec
 from meshd_core.config.check import CheckedConfig, CheckedSlot
 from meshd_core.config.places import Places, private_dir
 from meshd_core.contracts.kinds import AgentKind, KindProfile
+from meshd_core.errors import StartFailed
 from meshd_core.plugins.host import PluginHost
+from meshd_core.slots.launch import Launcher
 from meshd_core.slots.lifecycle import KeeperLink
 from meshd_core.slots.receipts import ReceiptStore
 from meshd_core.slots.slot import Slot, SlotPlan
@@ -29,6 +31,24 @@ def assemble(
     """The slots, in the order of the configuration. Raises OSError (disk full) and JournalInUse."""
     for checked in config.slots:
         yield Slot(_plan(checked, config, host, places), keeper, store)
+
+
+def start_obstacles(config: CheckedConfig, host: PluginHost) -> Iterator[StartFailed]:
+    """What keeps slots from starting that are to be started with the daemon: no such program, no such folder."""
+    for checked in config.slots:
+        if not checked.section.autostart or checked.unavailable is not None:
+            continue
+        section = msgspec.structs.replace(checked.section, cwd=checked.cwd)
+        kind = host.kinds[section.kind]
+        try:
+            profile = kind.profile_for(checked.options)
+        except Exception:
+            log.exception("kind failed to make a profile", extra={"slot": section.name, "kind": section.kind})
+            continue  # a plugin's fault, told with its slot
+        try:
+            Launcher(section, config.node, kind, profile, host.prepare_launch, config.secret_names).check()
+        except StartFailed as error:
+            yield error
 
 
 def _plan(checked: CheckedSlot, config: CheckedConfig, host: PluginHost, places: Places) -> SlotPlan:

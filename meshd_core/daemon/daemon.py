@@ -21,11 +21,11 @@ from meshd_core.config.check import CheckedConfig, check_against
 from meshd_core.config.load import read_config
 from meshd_core.config.places import Places, default_node_name
 from meshd_core.contracts.sinks import DaemonInfo
-from meshd_core.daemon.assembly import assemble
+from meshd_core.daemon.assembly import assemble, start_obstacles
 from meshd_core.daemon.keeper_link import KeeperLink, keeper_socket
 from meshd_core.daemon.node import LocalNode
 from meshd_core.daemon.serving import open_listeners, serving
-from meshd_core.errors import ExitCode, MeshdError, StartFailed, StartupError
+from meshd_core.errors import ExitCode, MeshdError, StartupError
 from meshd_core.plugins.host import PluginHost
 from meshd_core.pty.errors import KeeperError
 from meshd_core.pty.messages import ChildInfo
@@ -106,10 +106,10 @@ class Daemon:
         await self._keeper.open()
         await stack.enter_async_context(_owned(self._keeper.watch(), "keeper"))
         children = await self._keeper.client.children()
+        self._check_binaries(children)
         for slot in assemble(self._config, self._host, self._keeper, store, self._places):
             stack.callback(slot.close)
             self._registry.add(slot.name, slot)
-        self._check_binaries(children)
         for slot in self._registry:
             await stack.enter_async_context(slot.running())
         await self._adopt(children)
@@ -118,14 +118,8 @@ class Daemon:
 
     def _check_binaries(self, children: list[ChildInfo]) -> None:
         """Refuse to start over a missing program, unless agents are waiting to be adopted: those come first."""
-        if children:
-            return
-        for slot in self._registry:
-            if slot.section.autostart:
-                try:
-                    slot.launcher.binary()
-                except StartFailed as error:
-                    raise StartupError(f"{error.message}; {error.hint}", ExitCode.MISSING_BINARY) from error
+        for obstacle in () if children else start_obstacles(self._config, self._host):
+            raise StartupError(f"{obstacle.message}; {obstacle.hint}", ExitCode.MISSING_BINARY)
 
     async def _adopt(self, children: list[ChildInfo]) -> None:
         """Take over every run that the keeper has; a slot without one has nothing left that could be typed to."""

@@ -32,11 +32,7 @@ class Launcher:
         section = self.section
         env = self._environment()
         cwd = self.folder()
-        if not cwd.is_dir():
-            raise StartFailed(
-                f"slot {section.name}: the folder {cwd} does not exist", hint="make it, or correct 'cwd' in meshd.toml"
-            )
-        self.binary(env)
+        self.check()
         spec = LaunchSpec(
             slot=section.name, node=self._node, command=self._command(), args=tuple(section.args), cwd=str(cwd),
             env=env, resume=resume, last_meta=last_meta,
@@ -47,14 +43,24 @@ class Launcher:
             cols=section.cols, meta={**launch.meta, **extra_meta},
         )  # fmt: skip
 
+    def check(self) -> None:
+        """Raises StartFailed, with the way out, if the folder or the program isn't there."""
+        cwd = self.folder()
+        if not cwd.is_dir():
+            raise StartFailed(
+                f"slot {self.section.name}: the folder {cwd} does not exist",
+                hint="make it, or correct 'cwd' in meshd.toml",
+            )
+        self.binary()
+
     def folder(self) -> Path:
         """The slot's working folder, absolute."""
         return Path(self.section.cwd)
 
-    def binary(self, env: Mapping[str, str] | None = None) -> str:
+    def binary(self) -> str:
         """The program that would be run. Raises StartFailed, with how to get it, if there is none."""
         name = self._command()[0]
-        search = (env if env is not None else self._environment()).get("PATH", os.defpath)
+        search = self._environment().get("PATH", os.defpath)
         path = name if os.sep not in name else str(self.folder() / Path(name).expanduser())
         found = shutil.which(path, path=search)
         if found is None:

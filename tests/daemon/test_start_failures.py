@@ -50,6 +50,10 @@ def test_a_kind_that_is_not_installed_says_how_to_get_it(short_tmp: Path) -> Non
 def test_a_missing_binary_is_named_with_its_slot(short_tmp: Path) -> None:
     config = LOCAL + '[[slots]]\nname = "gone"\nkind = "generic"\ncommand = ["no-such-cli"]\n'
     message(serve(short_tmp, config), ExitCode.MISSING_BINARY, "gone", "no-such-cli", "PATH")
+    check = [sys.executable, "-m", "meshd_core.cli", "config", "check", str(short_tmp / "meshd.toml")]
+    checked = subprocess.run(check, capture_output=True, text=True, timeout=30)
+    assert checked.returncode == ExitCode.MISSING_BINARY
+    assert "no-such-cli" in checked.stderr
 
 
 def test_a_port_in_use_is_named(short_tmp: Path) -> None:
