@@ -1,7 +1,8 @@
 """This node as the HTTP layer sees it: the registry's slots, their prompts, what is installed."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from meshd_core import __version__
@@ -10,8 +11,9 @@ from meshd_core.contracts.auth import Principal
 from meshd_core.contracts.context import InjectCheck
 from meshd_core.contracts.sinks import Route
 from meshd_core.daemon.processes import slot_of_process
-from meshd_core.errors import Draining, Forbidden, InjectNotFound
+from meshd_core.errors import Draining, Forbidden, InjectNotFound, Overloaded
 from meshd_core.plugins.host import PluginHost
+from meshd_core.pty.errors import KeeperError
 from meshd_core.registry import Registry
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.receipts import ReceiptStore
@@ -111,17 +113,20 @@ class LocalNode:
 
     async def start(self, name: str, request: StartRequest) -> SlotView:
         slot = self._slot_for_change(name)
-        await slot.start(request.resume)
+        with _keeper_failures():
+            await slot.start(request.resume)
         return slot.view()
 
     async def stop(self, name: str, request: StopRequest) -> SlotView:
         slot = self._slot_for_change(name)
-        await slot.stop(request.grace_s)
+        with _keeper_failures():
+            await slot.stop(request.grace_s)
         return slot.view()
 
     async def restart(self, name: str, request: RestartRequest) -> SlotView:
         slot = self._slot_for_change(name)
-        await slot.restart(request.resume, request.grace_s)
+        with _keeper_failures():
+            await slot.restart(request.resume, request.grace_s)
         return slot.view()
 
     def _slot_for_change(self, name: str) -> Slot:
@@ -151,3 +156,12 @@ class LocalNode:
     async def cancel(self, id: str) -> Receipt:
         receipt = self.receipt(id)
         return self._registry.get(receipt.slot).queue.cancel(id)
+
+
+@contextmanager
+def _keeper_failures() -> Iterator[None]:
+    """A keeper that died is replaced within a second or two: worth another try, not an internal error."""
+    try:
+        yield
+    except KeeperError as error:
+        raise Overloaded(f"the keeper can't be reached: {error}", hint="try again in a few seconds") from error
