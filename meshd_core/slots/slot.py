@@ -76,6 +76,7 @@ class Slot:
         section = plan.section
         self.name, self.section, self.profile, self.kind = section.name, section, plan.profile, plan.kind
         self.launcher = Launcher(section, plan.node, plan.kind, plan.profile, plan.prepare, plan.secret_names)
+        self._filter_errors = 0
         self._journal = Journal.open(plan.journal_path)
         self._tracker = ActivityTracker(plan.profile, self._activity_changed)
         self.feed = Feed(self._journal, StateEvent(status="stopped", activity=self._tracker.activity))
@@ -98,8 +99,9 @@ class Slot:
             spawn_task=self._spawn_task,
         )  # fmt: skip
         self._views = Views(
-            plan.node, self.launcher, self._life, self._tracker, self._output, self.queue, self.feed, self._keyboard
-        )
+            plan.node, self.launcher, self._life, self._tracker, self._output, self.queue, self.feed, self._keyboard,
+            lambda: self._filter_errors,
+        )  # fmt: skip
         if (record := self._journal.newest(Kind.END)) is not None:
             self._life.exit = msgspec.json.decode(record.data, type=EndEvent).exit
         if plan.unavailable is not None:
@@ -339,5 +341,5 @@ class Slot:
         self.feed.publish_event(Kind.INJECT, receipt)
 
     def _filter_failed(self, name: str, error: Exception) -> None:
-        self._views.filter_errors += 1
+        self._filter_errors += 1
         log.error("output filter failed", extra={"slot": self.name, "filter": name, "reason": type(error).__name__})

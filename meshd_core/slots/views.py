@@ -1,5 +1,7 @@
 """A slot as it goes over the wire: every text filtered, no value of its environment shown."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from meshd_core.clock import rfc3339
@@ -18,12 +20,12 @@ class Views:
 
     def __init__(
         self, node: str, launcher: Launcher, life: Lifecycle, tracker: ActivityTracker, output: Output,
-        queue: InjectQueue, feed: Feed, keyboard: Keyboard,
+        queue: InjectQueue, feed: Feed, keyboard: Keyboard, filter_errors: Callable[[], int],
     ) -> None:  # fmt: skip
         self._node, self._launcher, self._life = node, launcher, life
         self._tracker, self._output, self._queue, self._feed = tracker, output, queue, feed
         self._keyboard = keyboard
-        self.filter_errors = 0
+        self._filter_errors = filter_errors
         self.agent_version: str | None = None
 
     def activity(self) -> Activity:
@@ -88,7 +90,7 @@ class Views:
             counters=SlotCounters(
                 bytes_read=self._output.bytes_read, bytes_written=self._keyboard.bytes_written,
                 lines=self._output.lines, gaps=self._output.gaps, injects=self._queue.accepted,
-                filter_errors=self.filter_errors,
+                filter_errors=self._filter_errors(),
             ),
             queued=self._queue.ids(),
             held=self._queue.held,
