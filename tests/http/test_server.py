@@ -100,7 +100,8 @@ async def test_the_end_answers_long_waits_and_lets_idle_connections_go(short_tmp
 
 
 async def test_a_request_that_hangs_is_cancelled_at_the_end(short_tmp: Path) -> None:
-    from tests.http.conftest import MemoryNode, serving
+    from tests.http.conftest import serving
+    from tests.http.memory_node import MemoryNode
 
     class Hanging(MemoryNode):
         async def stop(self, name: str, request: object) -> None:  # type: ignore[override]

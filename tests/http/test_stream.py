@@ -172,7 +172,8 @@ async def test_garbage_in_since_is_422_but_an_unknown_id_is_a_gap(running: Runni
 
 
 async def test_what_fell_out_of_the_ring_is_counted_where_it_can_be(short_tmp: Path) -> None:
-    from tests.http.conftest import MemoryFeed, MemoryNode, serving
+    from tests.http.conftest import serving
+    from tests.http.memory_node import MemoryFeed, MemoryNode
 
     node = MemoryNode()
     async with serving(short_tmp, node) as running:
@@ -264,7 +265,8 @@ async def test_many_readers_share_blocks_and_each_gets_every_line_once(running: 
 
 
 async def test_a_stalled_reader_costs_64_kib_slows_nobody_and_is_told_its_gap(short_tmp: Path) -> None:
-    from tests.http.conftest import MemoryFeed, MemoryNode, serving
+    from tests.http.conftest import serving
+    from tests.http.memory_node import MemoryFeed, MemoryNode
 
     node = MemoryNode()
     async with serving(short_tmp, node) as running:
