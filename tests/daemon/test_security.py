@@ -49,7 +49,7 @@ def test_files_are_for_their_owner_alone_whatever_the_umask(make_daemon: Any, sh
     daemon.inject("demo", "make files")
     for place in (daemon.state, daemon.runtime):
         for path in (place, *place.rglob("*")):
-            assert not stat.S_IMODE(path.lstat().st_mode) & 0o077, path
+            assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
 
 
 def test_tokens_and_prompts_are_in_no_log(make_daemon: Any, demo_slot: str) -> None:
