@@ -4,7 +4,7 @@ A kind is data (`KindProfile`: recipes, rules, patterns) plus only the code that
 machine that detects states, types prompts and turns a screen into lines; a kind never touches the terminal itself.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -232,6 +232,3 @@ class AgentKind:
     def session(self, run: Run) -> AgentSession:
         """The agent's own channels for `run`."""
         return AgentSession()
-
-
-ReplyReader = Callable[[Turn], Awaitable[str | None]]

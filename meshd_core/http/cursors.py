@@ -1,18 +1,16 @@
 """Where a reader starts: ids of the wire (`<epoch>-<offset>`), and the gap for what is no longer held."""
 
-import re
-
 from meshd_core.errors import InvalidField
 from meshd_core.http.service import Feed
+from meshd_core.terminal.records import format_id, parse_id
 from meshd_core.types import Gap
 
 OLDEST = "oldest"
-_ID = re.compile(r"([0-9a-z]{1,13})-(0|[1-9][0-9]{0,18})")
 
 
 def id_of(feed: Feed, offset: int) -> str:
     """A position as the wire names it."""
-    return f"{feed.epoch}-{offset}"
+    return format_id(feed.epoch, offset)
 
 
 def resume_at(feed: Feed, text: str) -> tuple[int, Gap | None]:
@@ -20,10 +18,10 @@ def resume_at(feed: Feed, text: str) -> tuple[int, Gap | None]:
 
     Never raises: an id is what a client remembered, however long ago and from whatever daemon.
     """
-    found = _ID.fullmatch(text)
-    if found is None or found[1] != feed.epoch:
+    found = parse_id(text)
+    if found is None or found[0] != feed.epoch:
         return feed.tail, Gap(None, feed.tail)  # all that this epoch ever lost
-    offset = int(found[2])
+    offset = found[1]
     if feed.valid(offset):
         return offset, None
     return feed.tail, lost_before_tail(feed, offset, 0 if offset == 0 else None)
@@ -33,7 +31,7 @@ def since(feed: Feed, text: str) -> tuple[int, Gap | None]:
     """The same for `?since=`, which a person typed: `oldest` is fine, garbage raises InvalidField."""
     if text == OLDEST:
         return feed.tail, None
-    if _ID.fullmatch(text) is None:
+    if parse_id(text) is None:
         raise InvalidField("'since' is neither 'oldest' nor the id of an event", field="since")
     return resume_at(feed, text)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from meshd_core.clock import now_ms
 from meshd_core.terminal.journal import Journal
-from meshd_core.terminal.records import Kind, Record
+from meshd_core.terminal.records import Kind, Record, format_id
 from meshd_core.types import StateEvent
 
 EventName = Literal["line", "state", "inject", "dialog", "gap", "end"]
@@ -129,7 +129,7 @@ class Feed:
         return self._journal.last_n
 
     def id_of(self, offset: int) -> str:
-        return f"{self.epoch}-{offset}"
+        return format_id(self.epoch, offset)
 
     def valid(self, offset: int) -> bool:
         """Whether `offset` is a position of this journal that is still held."""

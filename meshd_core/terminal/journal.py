@@ -25,7 +25,7 @@ from meshd_core.terminal.journal_file import (
     map_file,
     open_locked,
 )
-from meshd_core.terminal.records import Record, RecordRing, format_id, parse_id
+from meshd_core.terminal.records import Record, RecordRing
 from meshd_core.terminal.ring import Ring
 
 WINDOW: Final = 65536
@@ -248,17 +248,6 @@ class Journal:
     def newest(self, kind: int) -> Record | None:
         """The newest record of `kind` that is held."""
         return self._records.newest(kind)
-
-    def id_at(self, offset: int) -> str:
-        """The id on the wire of the event that ends at `offset`."""
-        return format_id(self.epoch, offset)
-
-    def position_of(self, event_id: str) -> int | None:
-        """The position that `event_id` names, or None: garbage, another epoch, or no longer (or never) held."""
-        parsed = parse_id(event_id)
-        if parsed is None or parsed[0] != self.epoch or not self._records.valid(parsed[1]):
-            return None
-        return parsed[1]
 
 
 __all__ = ["WINDOW", "Journal", "JournalDamaged", "JournalInUse"]

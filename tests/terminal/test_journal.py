@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from meshd_core.clock import now_ms
 from meshd_core.terminal.journal import WINDOW, Journal, JournalInUse
-from meshd_core.terminal.records import Kind, Record
+from meshd_core.terminal.records import Kind, Record, format_id, parse_id
 
 RAW = 2 * WINDOW
 ROOT = Path(__file__).parents[2]
@@ -187,10 +187,11 @@ def test_ids_name_positions_of_this_epoch_only(tmp_path: Path) -> None:
         journal.append([line(1), line(2)])
         other.append([line(1), line(2)])
         for position in (journal.tail, journal.read(journal.tail, limit=1)[0][0], journal.head):
-            assert journal.position_of(journal.id_at(position)) == position
-        assert journal.position_of(f"{journal.epoch}-7") is None
-        assert journal.position_of(f"x{journal.epoch}-0") is None
-        assert journal.position_of("garbage") is None
+            assert parse_id(format_id(journal.epoch, position)) == (journal.epoch, position)
+            assert journal.valid(position)
+        assert not journal.valid(7)
+        assert parse_id(f"x{journal.epoch}-0") == (f"x{journal.epoch}", 0)
+        assert parse_id("garbage") is None
 
 
 # -- the file ------------------------------------------------------------------------------------------------------
