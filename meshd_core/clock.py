@@ -48,3 +48,12 @@ def base36(value: int) -> str:
         digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
         if not value:
             return digits
+
+
+def uuid7() -> str:
+    """A new UUIDv7 (RFC 9562 section 5.7): sortable by time to the millisecond."""
+    value = (now_ms() << 80) | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76  # version
+    value = value & ~(0x3 << 62) | 0x2 << 62  # variant
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

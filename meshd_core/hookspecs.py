@@ -11,9 +11,11 @@ from msgspec import Struct
 
 from meshd_core.contracts.auth import AuthProvider, Principal
 from meshd_core.contracts.context import Denial, InjectCheck, PluginContext
+from meshd_core.contracts.daemon import DaemonInfo, Engine
 from meshd_core.contracts.filters import OutputFilter
 from meshd_core.contracts.kinds import AgentKind, Launch, LaunchSpec
-from meshd_core.contracts.sinks import DaemonInfo, Engine, FleetSink, Route
+from meshd_core.contracts.routes import Route
+from meshd_core.contracts.sinks import FleetSink
 
 PROJECT = "meshd"
 ENTRY_POINT_GROUP = "meshd_core.v1"

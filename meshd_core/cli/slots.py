@@ -158,7 +158,7 @@ def _exit(slot: Slot) -> str:
 
 
 def _facts(slot: SlotDetail) -> list[tuple[str, str]]:
-    config, counters = slot.config, slot.counters
+    config, counters = slot.settings, slot.counters
     evidence = "; ".join(
         f"{seen.source}: {seen.rule} {' '.join(seen.matched.split())}".rstrip() for seen in slot.activity.evidence
     )

@@ -11,7 +11,7 @@ from meshd_core.config.load import LoadedConfig
 from meshd_core.config.model import Config, SlotSection
 from meshd_core.config.places import default_node_name
 from meshd_core.config.problems import ConfigErrors, ConfigProblem, did_you_mean, in_file_order, nearest
-from meshd_core.config.rules import expand_cwd, secret_names
+from meshd_core.config.rules import expand_cwd, secret_names, unreadable_secrets
 from meshd_core.types import PluginInfo
 
 OURS = {"claude": "meshd-claude", "generic": "meshd-generic", "opencode": "meshd-opencode"}
@@ -25,7 +25,8 @@ class Inventory(Struct, frozen=True):
     """Agent kinds with the types of their options."""
     filters: frozenset[str]
     auth_providers: frozenset[str]
-    sinks: frozenset[str]
+    sinks: Mapping[str, type[Struct] | None]
+    """Fleet sinks with the types of their options."""
     plugins: tuple[PluginInfo, ...]
     broken: Mapping[str, str]
     """Plugins that failed, in whole or in one of the hooks that bring something, with the reason."""
@@ -53,6 +54,16 @@ class CheckedSlot(Struct, frozen=True):
     """Why this slot can't start: a plugin that may bring its kind failed. The daemon runs all the same."""
 
 
+class CheckedSink(Struct, frozen=True):
+    """One `[sinks.<name>]`, its options decoded."""
+
+    name: str
+    plugin: str
+    options: Any
+    unavailable: str | None = None
+    """Why it can't work: the plugin that may bring it failed."""
+
+
 class CheckedConfig(Struct, frozen=True):
     """A configuration without problems."""
 
@@ -60,6 +71,7 @@ class CheckedConfig(Struct, frozen=True):
     loaded: LoadedConfig
     node: str
     slots: tuple[CheckedSlot, ...]
+    sinks: tuple[CheckedSink, ...]
     secret_names: frozenset[str]
     """Environment variables that hold secrets of the configuration: agents must not inherit them."""
     warnings: tuple[ConfigProblem, ...]
@@ -82,11 +94,13 @@ def check_against(loaded: LoadedConfig, host: Host) -> CheckedConfig:
             cwd = expand_cwd(section.cwd, loaded.base)
             assert cwd is not None  # a rule of phase one
             slots.append(CheckedSlot(section, cwd, kind.options, kind.unavailable))
+    sinks = [check.sink(name, table, problems) for name, table in loaded.config.sinks.items()]
     if problems:
         raise ConfigErrors(in_file_order(dict.fromkeys(problems)))
     node = loaded.config.node.name or default_node_name()
     names = secret_names(loaded.config)
-    return CheckedConfig(loaded.config, loaded, node, tuple(slots), names, (*loaded.warnings, *check.warnings))
+    warnings = (*loaded.warnings, *check.warnings)
+    return CheckedConfig(loaded.config, loaded, node, tuple(slots), tuple(sinks), names, warnings)
 
 
 class _Kind(Struct, frozen=True):
@@ -97,7 +111,7 @@ class _Kind(Struct, frozen=True):
 
 class _Check:
     def __init__(self, loaded: LoadedConfig, inventory: Inventory) -> None:
-        self.config, self.document = loaded.config, loaded.document
+        self.config, self.document, self.base = loaded.config, loaded.document, loaded.base
         self.inventory = inventory
         self.warnings: list[ConfigProblem] = []
         self.states = {plugin.name: plugin for plugin in reversed(inventory.plugins)}
@@ -112,7 +126,6 @@ class _Check:
         for at, name in enumerate(self.config.auth.providers):
             if name not in have.auth_providers:
                 yield self._missing(("auth", "providers", at), "auth provider", name, have.auth_providers)
-        yield from self._sinks()
         for name in self.config.plugins:
             if name not in self.states:
                 yield self._missing(("plugins", name), "plugin", name, self.states)
@@ -120,16 +133,27 @@ class _Check:
             if name not in self.states:
                 yield self._missing(("node", "plugin_order", at), "plugin", name, self.states)
 
-    def _sinks(self) -> Iterator[ConfigProblem]:
-        for instance, sink in self.config.sinks.items():
-            plugin = sink.get("plugin")
-            if not isinstance(plugin, str) or plugin in self.inventory.sinks:
-                continue
-            problem = self._missing(("sinks", instance, "plugin"), "sink", plugin, self.inventory.sinks)
-            if self.inventory.broken:
-                self.warnings.append(problem)
-            else:
-                yield problem
+    def sink(self, name: str, table: Mapping[str, Any], problems: list[ConfigProblem]) -> CheckedSink:
+        """A sink and its options; what is wrong with them goes into `problems`."""
+        path: KeyPath = ("sinks", name)
+        plugin = table.get("plugin")
+        if not isinstance(plugin, str):
+            return CheckedSink(name, "", None)  # a rule of phase one
+        known = self.inventory.sinks
+        if plugin not in known:
+            missing = self._missing((*path, "plugin"), "sink", plugin, known)
+            (self.warnings if self.inventory.broken else problems).append(missing)
+            return CheckedSink(name, plugin, None, unavailable=f"{missing.reason} ({missing.hint})")
+        given = {key: value for key, value in table.items() if key != "plugin"}
+        kind = known[plugin]
+        if kind is None:
+            problems += [self.document.problem((*path, key), f"sink {plugin!r} has no such option") for key in given]
+            return CheckedSink(name, plugin, None)
+        options, found = decode(kind, given, self.document, path)
+        problems += found
+        if options is not None:
+            problems += unreadable_secrets(options, self.document, path, self.base)
+        return CheckedSink(name, plugin, options)
 
     def kind(self, slot: SlotSection, path: KeyPath) -> _Kind:
         """A slot's kind and its options, or what is wrong with them."""

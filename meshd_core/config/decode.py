@@ -14,8 +14,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import FieldInfo, fields
 
 from meshd_core.config.lines import KeyPath, line_of
-from meshd_core.config.model import SecretRef
 from meshd_core.config.problems import ConfigProblem, did_you_mean, shown
+from meshd_core.contracts.secrets import SecretRef
 from meshd_core.types import NAME_PATTERN
 
 T = TypeVar("T", bound=Struct)

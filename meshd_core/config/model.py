@@ -7,17 +7,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
-from meshd_core.types import Name, RestartPolicy
+from meshd_core.contracts.secrets import SecretRef
+from meshd_core.types import Name, RestartPolicy, SlotApi
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 DEFAULT_PORT = 9451
-
-
-class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a secret lies: an environment variable or a file (relative to the configuration file)."""
-
-    env: str | None = None
-    file: str | None = None
 
 
 class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +39,8 @@ class SlotSection(Struct, frozen=True, forbid_unknown_fields=True):
     filters: list[Name] = field(default_factory=list)
     rows: Annotated[int, Meta(ge=2, le=500)] = 40
     cols: Annotated[int, Meta(ge=10, le=1000)] = 120
+    api: SlotApi = "none"
+    """What the slot's own agent may do over the API: `read` or `inject` hand it a token of that scope."""
     options: dict[str, Any] = field(default_factory=dict)
     """The kind's own options, decoded by the type that the kind declares."""
 

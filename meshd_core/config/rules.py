@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from meshd_core.config.decode import Document
 from meshd_core.config.lines import KeyPath
-from meshd_core.config.model import Config, NodeSection, PeerSection, SecretRef, SlotSection
+from meshd_core.config.model import Config, NodeSection, PeerSection, SlotSection
 from meshd_core.config.problems import ConfigProblem, shown
 from meshd_core.config.secrets import SecretError, exposure, resolve
+from meshd_core.contracts.secrets import SecretRef
 
 _TAILNET = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115c:a1e0::/48"))
 
@@ -70,6 +73,34 @@ def secret_names(config: Config) -> frozenset[str]:
         elif isinstance(table, list):
             tables += table
     return frozenset(found | {ref.env for _, ref in _secrets(config) if ref.env is not None})
+
+
+def unreadable_secrets(
+    options: Struct, document: Document, path: KeyPath, base: Path, environ: Mapping[str, str] | None = None
+) -> list[ConfigProblem]:
+    """Problems of the secrets that decoded options refer to, however deep; each is read once to see that it can be."""
+    found = []
+    for name in options.__struct_fields__:
+        for at, value in _flat(getattr(options, name), (*path, name)):
+            if isinstance(value, SecretRef):
+                try:
+                    resolve(value, base, environ)
+                except SecretError as error:
+                    found.append(document.problem(at, str(error)))
+            elif isinstance(value, Struct):
+                found += unreadable_secrets(value, document, at, base, environ)
+    return found
+
+
+def _flat(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, object]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flat(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _flat(item, (*path, index))
+    else:
+        yield path, value
 
 
 def _secrets(config: Config) -> Iterator[tuple[KeyPath, SecretRef]]:

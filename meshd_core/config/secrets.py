@@ -6,7 +6,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from meshd_core.config.model import SecretRef
+from meshd_core.contracts.secrets import SecretRef
 
 MAX_SECRET_BYTES = 64 * 1024
 

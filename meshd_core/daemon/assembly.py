@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 
@@ -9,6 +10,7 @@ from meshd_core.config.check import CheckedConfig, CheckedSlot
 from meshd_core.config.places import Places, private_dir
 from meshd_core.contracts.kinds import AgentKind, KindProfile
 from meshd_core.errors import StartFailed
+from meshd_core.events import EventBus
 from meshd_core.plugins.host import PluginHost
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.lifecycle import KeeperLink
@@ -26,11 +28,11 @@ class _UnavailableKind(AgentKind):
 
 
 def assemble(
-    config: CheckedConfig, host: PluginHost, keeper: KeeperLink, store: ReceiptStore, places: Places
+    config: CheckedConfig, host: PluginHost, keeper: KeeperLink, store: ReceiptStore, places: Places, bus: EventBus
 ) -> Iterator[Slot]:
     """The slots, in the order of the configuration. Raises OSError (disk full) and JournalInUse."""
     for checked in config.slots:
-        yield Slot(_plan(checked, config, host, places), keeper, store)
+        yield Slot(_plan(checked, config, host, places), keeper, store, partial(bus.publish, checked.section.name))
 
 
 def start_obstacles(config: CheckedConfig, host: PluginHost) -> Iterator[StartFailed]:

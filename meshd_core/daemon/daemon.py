@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +21,17 @@ from meshd_core.auth.tokens import TokenStore
 from meshd_core.config.check import CheckedConfig, check_against
 from meshd_core.config.load import read_config
 from meshd_core.config.places import Places, default_node_name
-from meshd_core.contracts.sinks import DaemonInfo
+from meshd_core.config.secrets import resolve
+from meshd_core.contracts.daemon import DaemonInfo
 from meshd_core.daemon.assembly import assemble, start_obstacles
 from meshd_core.daemon.keeper_link import KeeperLink, keeper_socket
 from meshd_core.daemon.node import LocalNode
+from meshd_core.daemon.plugin_view import PluginView
 from meshd_core.daemon.serving import open_listeners, serving
 from meshd_core.errors import ExitCode, MeshdError, StartupError
+from meshd_core.events import EventBus
+from meshd_core.fleet.fleet import Fleet
+from meshd_core.mesh.mesh import Mesh
 from meshd_core.plugins.host import PluginHost
 from meshd_core.pty.errors import KeeperError
 from meshd_core.pty.messages import ChildInfo
@@ -47,11 +53,13 @@ class Daemon:
     """One node. `prepare` judges everything that needs no event loop; `run` lives until told to end."""
 
     def __init__(
-        self, places: Places, config: CheckedConfig, host: PluginHost, tokens: TokenStore, stop_agents_on_signal: bool
-    ) -> None:
-        self._places, self._config, self._host, self._tokens = places, config, host, tokens
+        self, places: Places, config: CheckedConfig, host: PluginHost, view: PluginView, tokens: TokenStore,
+        stop_agents_on_signal: bool,
+    ) -> None:  # fmt: skip
+        self._places, self._config, self._host, self._view, self._tokens = places, config, host, view, tokens
         self._stop_agents_on_signal = stop_agents_on_signal
         self._registry: Registry[Slot] = Registry(config.node)
+        self._bus = EventBus(config.node)
         self._ending: asyncio.Future[Agents] | None = None
         self._strangers: list[ChildInfo] = []
         self._adopted: set[str] = set()
@@ -63,21 +71,24 @@ class Daemon:
         loaded = read_config(places.config_file, explicit=places.config_given)
         node = loaded.config.node.name or default_node_name()
         tokens = TokenStore(places.state_dir)
+        view = PluginView()
         host = PluginHost.build(
-            loaded, builtins=[("builtin-auth", BuiltinAuth(tokens))], node=node, state_dir=places.state_dir
+            loaded, builtins=[("builtin-auth", BuiltinAuth(tokens))], node=node, state_dir=places.state_dir, daemon=view
         )
         host.require(loaded.config.node.required_plugins, loaded.config.auth.providers)
         config = check_against(loaded, host)
         for warning in config.warnings:
             log.warning(str(warning))
-        return cls(places, config, host, tokens, stop_agents_on_signal)
+        return cls(places, config, host, view, tokens, stop_agents_on_signal)
 
     async def run(self, ready: Ready) -> None:
         """Serve until a signal or `POST /shutdown`. Raises StartupError if something can't be had."""
         loop = asyncio.get_running_loop()
         self._ending = loop.create_future()
         store = ReceiptStore(self._places.state_dir / "receipts.db")
-        node = LocalNode(self._registry, store, self._host, self._end)
+        node = LocalNode(self._registry, store, self._host, self._bus, self._end)
+        mesh = Mesh(self._config)
+        fleet = self._fleet(node)
         agents: Agents = "keep"
         chain = AuthChain([self._host.auth_providers[name] for name in self._config.config.auth.providers])
         try:
@@ -90,7 +101,12 @@ class Daemon:
                     loop.add_signal_handler(signum, self._signalled)
                 token_file = self._tokens.ensure_admin()
                 await self._autostart()
-                async with serving(node, listeners, chain, self._tokens, self._config, self._places):
+                await stack.enter_async_context(fleet.running())
+                await stack.enter_async_context(mesh.running())
+                async with serving(
+                    node, mesh, fleet, listeners, chain, self._tokens, self._config, self._places
+                ) as server:
+                    self._view.open(node, mesh, fleet, server.counters)
                     self._host.daemon_ready(
                         DaemonInfo(node=node.name, boot_id=node.boot_id, version=__version__, urls=listeners.urls)
                     )
@@ -101,13 +117,19 @@ class Daemon:
             store.close()
             await self._keeper.close(end_keeper=agents == "stop")
 
+    def _fleet(self, node: LocalNode) -> Fleet:
+        read_secret = partial(resolve, base=self._config.loaded.base)
+        fleet = Fleet(self._host.sinks, self._bus, self._places.state_dir / "sinks", read_secret, node.node)
+        fleet.update(self._config.sinks)
+        return fleet
+
     async def _open_slots(self, stack: AsyncExitStack, store: ReceiptStore) -> None:
         """Keeper, slots, adoption."""
         await self._keeper.open()
         await stack.enter_async_context(_owned(self._keeper.watch(), "keeper"))
         children = await self._keeper.client.children()
         self._check_binaries(children)
-        for slot in assemble(self._config, self._host, self._keeper, store, self._places):
+        for slot in assemble(self._config, self._host, self._keeper, store, self._places, self._bus):
             stack.callback(slot.close)
             self._registry.add(slot.name, slot)
         for slot in self._registry:

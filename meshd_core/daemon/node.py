@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from typing import Literal
 
 from meshd_core import __version__
-from meshd_core.clock import rfc3339, ulid
+from meshd_core.clock import rfc3339
 from meshd_core.contracts.auth import Principal
 from meshd_core.contracts.context import InjectCheck
-from meshd_core.contracts.sinks import Route
+from meshd_core.contracts.routes import Route
 from meshd_core.daemon.processes import slot_of_process
 from meshd_core.errors import Draining, Forbidden, InjectNotFound, Overloaded
+from meshd_core.events import EventBus
 from meshd_core.plugins.host import PluginHost
 from meshd_core.pty.errors import KeeperError
 from meshd_core.registry import Registry
@@ -44,10 +45,15 @@ class LocalNode:
     """Implements the HTTP layer's `NodeService` over the slots of this node."""
 
     def __init__(
-        self, registry: Registry[Slot], store: ReceiptStore, host: PluginHost, on_shutdown: Callable[[Agents], None]
+        self,
+        registry: Registry[Slot],
+        store: ReceiptStore,
+        host: PluginHost,
+        bus: EventBus,
+        on_shutdown: Callable[[Agents], None],
     ) -> None:
         self.name = registry.node
-        self.boot_id = ulid()
+        self.boot_id = bus.boot_id
         self._started_at = rfc3339()
         self._registry, self._store, self._host = registry, store, host
         self._on_shutdown = on_shutdown

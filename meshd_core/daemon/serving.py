@@ -11,12 +11,14 @@ from meshd_core.auth.tokens import TokenStore
 from meshd_core.config.check import CheckedConfig
 from meshd_core.config.places import Places
 from meshd_core.errors import ExitCode, StartupError
+from meshd_core.fleet.fleet import Fleet
 from meshd_core.http.app import AppParts, HttpApp
 from meshd_core.http.audit import AuditLog
 from meshd_core.http.gate import gate_rules
 from meshd_core.http.listen import Listeners, listen
 from meshd_core.http.server import HttpServer
 from meshd_core.http.service import NodeService
+from meshd_core.mesh.mesh import Mesh
 
 
 def open_listeners(config: CheckedConfig, places: Places, chain: AuthChain) -> Listeners:
@@ -32,15 +34,15 @@ def open_listeners(config: CheckedConfig, places: Places, chain: AuthChain) -> L
 
 @asynccontextmanager
 async def serving(
-    service: NodeService, listeners: Listeners, chain: AuthChain, tokens: TokenStore, config: CheckedConfig,
-    places: Places,
+    service: NodeService, mesh: Mesh, fleet: Fleet, listeners: Listeners, chain: AuthChain, tokens: TokenStore,
+    config: CheckedConfig, places: Places,
 ) -> AsyncIterator[HttpServer]:  # fmt: skip
     """The server, accepting; leaving ends it within 10 s, open streams included."""
     http = config.config.http
     audit = AuditLog(places.state_dir / "audit.jsonl", keep_text=http.audit_text)
     names = {service.name, os.uname().nodename, *listeners.addresses}
     rules = gate_rules(names, http.allowed_hosts, http.allowed_origins)
-    server = HttpServer(HttpApp(AppParts(service=service, chain=chain, rules=rules, tokens=tokens, audit=audit)))
+    server = HttpServer(HttpApp(AppParts(service, chain, rules, mesh, fleet, tokens, audit)))
     _write_address(places.state_dir / "address", listeners.urls)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.serve_on(listeners.sockets), name="http")

@@ -11,7 +11,9 @@ from meshd_core import __version__
 from meshd_core.auth.chain import AuthChain
 from meshd_core.auth.tokens import TokenStore
 from meshd_core.errors import Internal, MeshdError, MethodNotAllowed, NotFound, TooManyFailures, Unauthorized
+from meshd_core.fleet.fleet import Fleet
 from meshd_core.http.audit import AuditLog
+from meshd_core.http.counters import HttpCounters
 from meshd_core.http.endpoint import Endpoint
 from meshd_core.http.exchange import ClientGone, Exchange
 from meshd_core.http.fanout import Hub
@@ -23,6 +25,7 @@ from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
 from meshd_core.http.slots_api import SlotsApi
 from meshd_core.http.table import core_routes
+from meshd_core.mesh.mesh import Mesh
 
 PROTOCOL = "1.0"
 
@@ -35,6 +38,8 @@ class AppParts(Struct, frozen=True):
     service: NodeService
     chain: AuthChain
     rules: GateRules
+    mesh: Mesh | None = None
+    fleet: Fleet | None = None
     tokens: TokenStore | None = None
     audit: AuditLog | None = None
 
@@ -44,6 +49,7 @@ class HttpApp:
 
     def __init__(self, parts: AppParts) -> None:
         self.closing = asyncio.Event()
+        self.counters = HttpCounters()
         self.hub = Hub()
         self.request_ids = RequestIds()
         self._audit = parts.audit
@@ -54,6 +60,11 @@ class HttpApp:
         """The one table: what is served, with which scope."""
         node.document = document(self.routes, __version__, PROTOCOL)
         self._router = Router(_by_path(self.routes, parts.audit), redirect_slashes=False, default=_not_found)
+
+    @property
+    def audit_lost(self) -> int:
+        """Lines of the audit log that could not be written."""
+        return 0 if self._audit is None else self._audit.lost
 
     def close(self) -> None:
         """Streams say `bye`, long waits end; the listeners are the server's business."""
@@ -67,6 +78,7 @@ class HttpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send, self.request_ids.next())
+        self.counters.requests += 1
         try:
             exchange.read_headers()
             await self._gate.admit(exchange)
@@ -85,6 +97,10 @@ class HttpApp:
 
     async def _fail(self, exchange: Exchange, error: MeshdError) -> None:
         headers: list[tuple[bytes, bytes]] = []
+        if error.status >= 500:
+            self.counters.failed += 1
+        elif isinstance(error, Unauthorized | TooManyFailures) and "authorization" in exchange.headers:
+            self.counters.auth_failures += 1
         if isinstance(error, Unauthorized):
             headers.append((b"www-authenticate", b'Bearer realm="meshd"'))
         elif isinstance(error, MethodNotAllowed):  # RFC 9110 section 15.5.6 demands the header

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from meshd_core.auth.tokens import StoredToken, TokenStore, TokensUnreadable
-from meshd_core.contracts.sinks import Route, RouteReply, RouteRequest
+from meshd_core.contracts.routes import Route, RouteReply, RouteRequest
 from meshd_core.errors import Internal, NotSupported, Overloaded
 from meshd_core.http.routes import Call, NoQuery, Reply, RouteSpec
 from meshd_core.http.service import NodeService

@@ -14,6 +14,8 @@ import uvicorn
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from meshd_core.clock import monotonic
+from meshd_core.contracts.daemon import DaemonCounters
 from meshd_core.http.app import HttpApp
 from meshd_core.http.limits import Admission
 from meshd_core.http.listen import BACKLOG
@@ -33,6 +35,7 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, app: HttpApp, admission: Admission | None = None) -> None:
         self._http = app
+        self._began = monotonic()
         self.admission = admission or Admission(_connection_limit())
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
@@ -49,6 +52,15 @@ class HttpServer(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 connection.transport.abort()
             self._http.release()
+
+    def counters(self) -> DaemonCounters:
+        """What metrics tell of the daemon as a whole."""
+        counted = self._http.counters
+        return DaemonCounters(
+            uptime_s=monotonic() - self._began, requests=counted.requests, requests_failed=counted.failed,
+            auth_failures=counted.auth_failures, connections=len(self.server_state.connections),
+            streams=self._http.hub.readers(), audit_lost=self._http.audit_lost,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Begin the end; returns at once. Streams are told, no new connections are taken."""

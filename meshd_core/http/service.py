@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 from meshd_core.contracts.auth import Principal
-from meshd_core.contracts.sinks import Route
+from meshd_core.contracts.routes import Route
 from meshd_core.types import (
     Health,
     InjectRequest,

@@ -9,9 +9,11 @@ from typing import Any, Generic, TypeVar
 
 from meshd_core.config.decode import is_name
 from meshd_core.contracts.auth import AuthProvider
+from meshd_core.contracts.daemon import Engine
 from meshd_core.contracts.filters import OutputFilter
 from meshd_core.contracts.kinds import AgentKind, KindProfile
-from meshd_core.contracts.sinks import Engine, FleetSink, Route
+from meshd_core.contracts.routes import Route
+from meshd_core.contracts.sinks import FleetSink
 from meshd_core.plugins.failures import PLUGIN_ERRORS, BadPlugin
 from meshd_core.plugins.plugin import Plugin
 from meshd_core.types import SCOPES

@@ -18,10 +18,12 @@ from meshd_core.config.check import Inventory
 from meshd_core.config.load import LoadedConfig
 from meshd_core.config.problems import ConfigProblem, nearest
 from meshd_core.contracts.auth import AuthProvider, Principal
-from meshd_core.contracts.context import Denial, InjectCheck
+from meshd_core.contracts.context import NO_DAEMON, Denial, InjectCheck
+from meshd_core.contracts.daemon import DaemonInfo, DaemonView, Engine
 from meshd_core.contracts.filters import OutputFilter
 from meshd_core.contracts.kinds import AgentKind, Launch, LaunchSpec
-from meshd_core.contracts.sinks import DaemonInfo, Engine, FleetSink, Route
+from meshd_core.contracts.routes import Route
+from meshd_core.contracts.sinks import FleetSink
 from meshd_core.plugins import collecting
 from meshd_core.plugins.discovery import allowed, discover, in_order
 from meshd_core.plugins.failures import PLUGIN_ERRORS, BadPlugin, PluginRequiredError
@@ -49,7 +51,8 @@ class PluginHost:
         self.kinds: Mapping[str, AgentKind] = {name: kind for name, (_, kind) in kinds.items()}
         self.filters: Mapping[str, OutputFilter] = _only(collecting.FILTERS.gather(self._active))
         self.auth_providers: Mapping[str, AuthProvider] = _only(collecting.AUTH_PROVIDERS.gather(self._active))
-        self.sinks: Mapping[str, FleetSink] = _only(collecting.SINKS.gather(self._active))
+        self._sinks = collecting.SINKS.gather(self._active)
+        self.sinks: Mapping[str, FleetSink] = _only(self._sinks)
         self.engines: Mapping[str, Engine] = _only(collecting.ENGINES.gather(self._active))
         self.routes: tuple[tuple[str, Route], ...] = tuple(
             (plugin.name, route) for plugin, route in collecting.ROUTES.gather(self._active).values()
@@ -65,6 +68,7 @@ class PluginHost:
         state_dir: Path,
         environ: Mapping[str, str] | None = None,
         path: Sequence[str] | None = None,
+        daemon: DaemonView = NO_DAEMON,
     ) -> "PluginHost":
         """Find, load and ask all plugins. Never raises for a plugin's failure: `require` and `inventory` tell.
 
@@ -73,7 +77,7 @@ class PluginHost:
         """
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
-        loader = Loader(manager, loaded.config.plugins, loaded.document, node, state_dir)
+        loader = Loader(manager, loaded.config.plugins, loaded.document, node, state_dir, loaded.base, environ, daemon)
         plugins = [loader.builtin(name, plugin, __version__) for name, plugin in builtins]
         taken = {plugin.name for plugin in plugins}
         allow = allowed(os.environ if environ is None else environ)
@@ -132,7 +136,7 @@ class PluginHost:
             kinds=kinds,
             filters=frozenset(self.filters),
             auth_providers=frozenset(self.auth_providers),
-            sinks=frozenset(self.sinks),
+            sinks=self._sink_options(),
             plugins=tuple(self.infos()),
             broken=broken,
             broken_kinds=broken_kinds,
@@ -187,6 +191,17 @@ class PluginHost:
                     plugin.blame("meshd_cli", BadPlugin(f"the command {name!r} is already there"))
                 else:
                     group.add_command(command, name)
+
+    def _sink_options(self) -> dict[str, type[Struct] | None]:
+        """The sinks that can be used, with the types of their options; a plugin whose type is unusable is blamed."""
+        found: dict[str, type[Struct] | None] = {}
+        for name, (owner, sink) in self._sinks.items():
+            try:
+                options = sink.options_type()
+                found[name] = None if options is None else strict_struct(options, f"options_type of sink {name!r}")
+            except PLUGIN_ERRORS as error:
+                owner.blame("meshd_fleet_sinks", error)
+        return found
 
     def _missing(self, name: str) -> str | None:
         """Why the required plugin `name` does not work, or None."""

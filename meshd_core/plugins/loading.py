@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ from msgspec import Struct
 
 from meshd_core.config.decode import Document, decode
 from meshd_core.config.problems import ConfigProblem
+from meshd_core.config.rules import unreadable_secrets
+from meshd_core.config.secrets import resolve
 from meshd_core.contracts.context import PluginContext
+from meshd_core.contracts.daemon import DaemonView
+from meshd_core.contracts.secrets import ReadSecret
 from meshd_core.plugins.discovery import Found
 from meshd_core.plugins.failures import PLUGIN_ERRORS, BadPlugin, describe
 from meshd_core.plugins.implementations import check_implementations, implementations_of
@@ -32,9 +37,14 @@ class Loader:
         document: Document,
         node: str,
         state_dir: Path,
+        base: Path,
+        environ: Mapping[str, str] | None,
+        daemon: DaemonView,
     ) -> None:
         self._manager, self._tables, self._document = manager, tables, document
         self._node, self._state_dir = node, state_dir
+        self._base, self._environ, self._daemon = base, environ, daemon
+        self._read_secret: ReadSecret = partial(resolve, base=base, environ=environ)
         self.problems: list[ConfigProblem] = []
 
     def builtin(self, name: str, plugin: object, version: str) -> Plugin:
@@ -87,7 +97,7 @@ class Loader:
             self._fail(record, describe(error), error)
         else:
             state_dir = self._state_dir / "plugins" / record.name
-            record.context = PluginContext(self._node, record.name, config, state_dir)
+            record.context = PluginContext(self._node, record.name, config, state_dir, self._read_secret, self._daemon)
         if record.status != "active":
             self._manager.unregister(plugin)
 
@@ -109,6 +119,8 @@ class Loader:
                 self._misconfigured(record, problems)
             reasons = "; ".join(str(problem) for problem in problems)
             raise BadPlugin(f"[plugins.{record.name}]: {reasons}")
+        if unreadable := unreadable_secrets(config, self._document, place, self._base, self._environ):
+            self._misconfigured(record, unreadable)
         return config
 
     def _misconfigured(self, record: Plugin, problems: list[ConfigProblem]) -> None:

@@ -5,11 +5,12 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from meshd_core.config.model import SlotSection
+from meshd_core.contracts.events import DialogData, EventData, ExitData
 from meshd_core.contracts.filters import OutputFilter
 from meshd_core.contracts.kinds import AgentKind, KindProfile, Run, Turn
 from meshd_core.errors import SlotNotRunning
@@ -25,7 +26,7 @@ from meshd_core.slots.output import Output
 from meshd_core.slots.receipts import Entry, ReceiptStore
 from meshd_core.slots.screen_watch import ScreenWatch
 from meshd_core.slots.typist import Typist
-from meshd_core.slots.views import Views
+from meshd_core.slots.views import Views, inject_data
 from meshd_core.terminal.emulator import Signal
 from meshd_core.terminal.journal import Journal
 from meshd_core.terminal.output_chain import OutputChain
@@ -72,8 +73,11 @@ class SlotPlan(msgspec.Struct, frozen=True):
 class Slot:
     """A named agent on this node. `running()` owns its tasks; everything else is called from the event loop."""
 
-    def __init__(self, plan: SlotPlan, keeper: KeeperLink, store: ReceiptStore) -> None:
+    def __init__(
+        self, plan: SlotPlan, keeper: KeeperLink, store: ReceiptStore, tell: Callable[[EventData], None]
+    ) -> None:
         section = plan.section
+        self._tell = tell
         self.name, self.section, self.profile, self.kind = section.name, section, plan.profile, plan.kind
         self.launcher = Launcher(section, plan.node, plan.kind, plan.profile, plan.prepare, plan.secret_names)
         self._filter_errors = 0
@@ -275,6 +279,7 @@ class Slot:
         self._tracker.reset()
         self.queue.agent_exited(exit_text(self.name))
         self.feed.publish_event(Kind.END, EndEvent(exit=status, pid=pid))
+        self._tell(ExitData(exit=status, pid=pid))
 
     def _restore_activity(self) -> None:
         """What the journal's newest `state` event says: it holds until something newer is seen."""
@@ -329,16 +334,22 @@ class Slot:
         self.feed.publish_event(Kind.STATE, state)
         if (before.id if before else None) != (dialog.id if dialog else None):
             if (closed := self._views.dialog(before)) is not None:
-                self.feed.publish_event(Kind.DIALOG, DialogEvent(event="closed", dialog=closed))
+                self._dialog_changed("closed", closed)
             if state.dialog is not None:
-                self.feed.publish_event(Kind.DIALOG, DialogEvent(event="opened", dialog=state.dialog))
+                self._dialog_changed("opened", state.dialog)
+        self._tell(self._views.slot_data())
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def _dialog_changed(self, event: Literal["opened", "closed"], dialog: Dialog) -> None:
+        self.feed.publish_event(Kind.DIALOG, DialogEvent(event=event, dialog=dialog))
+        self._tell(DialogData(event=event, dialog=dialog))
 
     def _publish_receipt(self, receipt: Receipt) -> None:
         if receipt.reply is not None and len(receipt.reply) > MAX_EVENT_REPLY_CHARS:
             receipt = msgspec.structs.replace(receipt, reply=None)
         self.feed.publish_event(Kind.INJECT, receipt)
+        self._tell(inject_data(receipt))
 
     def _filter_failed(self, name: str, error: Exception) -> None:
         self._filter_errors += 1

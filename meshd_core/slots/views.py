@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from meshd_core.clock import rfc3339
+from meshd_core.contracts.events import InjectData, SlotData
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.inject_queue import InjectQueue
@@ -12,7 +13,7 @@ from meshd_core.slots.keyboard import Keyboard
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.lifecycle import Lifecycle
 from meshd_core.slots.output import Output
-from meshd_core.types import Activity, Dialog, OutputRange, Slot, SlotConfig, SlotCounters, SlotDetail
+from meshd_core.types import Activity, Dialog, OutputRange, Receipt, Slot, SlotConfig, SlotCounters, SlotDetail
 
 
 class Views:
@@ -77,15 +78,24 @@ class Views:
             error=self._life.error,
         )
 
+    def slot_data(self) -> SlotData:
+        """The slot as an event of the bus tells it."""
+        slot = self.slot()
+        return SlotData(
+            kind=slot.kind, labels=slot.labels, status=slot.status, activity=slot.activity, dialog=slot.dialog,
+            title=slot.title, pid=slot.pid, restarts=slot.restarts, queue=slot.queue,
+            agent_version=slot.agent_version, error=slot.error, config=slot.config,
+        )  # fmt: skip
+
     def detail(self) -> SlotDetail:
         """The slot with its configuration, counters and queue."""
         section = self._launcher.section
         return SlotDetail(
             **{field: getattr(slot, field) for slot in (self.slot(),) for field in slot.__struct_fields__},
-            config=SlotConfig(
+            settings=SlotConfig(
                 command=section.command, args=section.args, cwd=str(self._launcher.folder()),
                 env=sorted(section.env), autostart=section.autostart, restart=section.restart,
-                filters=section.filters,
+                filters=section.filters, api=section.api,
             ),
             counters=SlotCounters(
                 bytes_read=self._output.bytes_read, bytes_written=self._keyboard.bytes_written,
@@ -95,3 +105,13 @@ class Views:
             queued=self._queue.ids(),
             held=self._queue.held,
         )  # fmt: skip
+
+
+def inject_data(receipt: Receipt) -> InjectData:
+    """A receipt as an event of the bus tells it: without its texts, and without the screen that an error shows."""
+    error = receipt.error
+    return InjectData(
+        receipt=receipt.id, stage=receipt.stage, stages=receipt.stages, queue_position=receipt.queue_position,
+        reply_chars=None if receipt.reply is None else len(receipt.reply), capped=receipt.capped,
+        error=None if error is None else msgspec.structs.replace(error, screen=None),
+    )  # fmt: skip

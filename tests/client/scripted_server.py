@@ -151,7 +151,7 @@ SLOT = {
     "dialog": None, "pid": 4711, "started_at": LINE_TIME, "restarts": 0, "exit": None, "agent_version": "1",
     "title": "the demo", "size": {"rows": 40, "cols": 120}, "queue": 0,
     "output": {"first_id": "e1-0", "last_id": "e1-70", "lines": 7}, "new_in_1_1": {"any": "thing"},
-    "config": {"command": None, "args": [], "cwd": "/tmp", "env": ["A"], "autostart": True, "restart": "never",
+    "settings": {"command": None, "args": [], "cwd": "/tmp", "env": ["A"], "autostart": True, "restart": "never",
                "filters": []},
     "counters": {"bytes_read": 1, "bytes_written": 2, "lines": 7, "gaps": 0, "injects": 1, "filter_errors": 0},
     "queued": [],

@@ -11,13 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshd_core.config.check import CheckedConfig, Inventory, check_against
+from meshd_core.config.check import CheckedConfig, CheckedSink, Inventory, check_against
 from meshd_core.config.decode import Document
 from meshd_core.config.lines import index_lines, line_of
 from meshd_core.config.load import LoadedConfig, judge, load_config, read_config
 from meshd_core.config.model import Config
 from meshd_core.config.problems import ConfigErrors, ConfigProblem
+from meshd_core.contracts.secrets import SecretRef
 from meshd_core.types import PluginInfo
+
+
+class SinkOptions(msgspec.Struct, forbid_unknown_fields=True):
+    token: SecretRef
+    key: SecretRef
 
 
 class Options(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,7 +37,7 @@ class Installed:
         self.answer = msgspec.structs.replace(
             Inventory(
                 kinds={"generic": Options, "demo": None}, filters=frozenset({"text"}),
-                auth_providers=frozenset({"token", "none"}), sinks=frozenset(), plugins=(), broken={}, broken_kinds={},
+                auth_providers=frozenset({"token", "none"}), sinks={}, plugins=(), broken={}, broken_kinds={},
             ),
             **changes,
         )  # fmt: skip
@@ -142,13 +148,23 @@ name = "b"
 kind = "demo"
 [sinks.fleet]
 plugin = "supabase"
-token = { env = "JWT" }
+token = { file = "jwt" }
+key = { env = "PATH" }
 """
-    config = checked(tmp_path, text, sinks=frozenset({"supabase"}))
+    (tmp_path / "jwt").write_text("x")
+    config = checked(tmp_path, text, sinks={"supabase": SinkOptions})
     assert config.node == "mac1" and [slot.section.name for slot in config.slots] == ["a", "b"]
     assert config.slots[0].cwd == str(tmp_path / "sub") and config.slots[1].cwd == os.path.expanduser("~")
     assert config.slots[0].options == Options(quiet_s=1.0) and config.slots[1].options is None
-    assert config.secret_names == {"JWT"}
+    assert config.secret_names == {"PATH"}
+    options = SinkOptions(SecretRef(file="jwt"), SecretRef(env="PATH"))
+    assert config.sinks == (CheckedSink("fleet", "supabase", options),)
+
+
+def test_a_secret_of_a_sink_that_cannot_be_read_is_an_error_with_its_place(tmp_path: Path) -> None:
+    text = '[sinks.fleet]\nplugin = "supabase"\ntoken = { file = "none" }\nkey = { env = "PATH" }\n'
+    (problem,) = refused(tmp_path, text, sinks={"supabase": SinkOptions})
+    assert problem.startswith("meshd.toml:3: sinks.fleet.token: the secret file") and "No such file" in problem
 
 
 def test_without_a_file_at_the_default_place_everything_is_default(tmp_path: Path) -> None:

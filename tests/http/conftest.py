@@ -127,7 +127,7 @@ async def serving(
     store = TokenStore(state)
     chain = AuthChain(providers if providers is not None else [TokenProvider(store)])
     allowed = gate_rules(["mac1", "0.0.0.0", "::"], rules.get("hosts", ()), rules.get("origins", ()))
-    app = HttpApp(AppParts(node, chain, allowed, store, AuditLog(state / "audit.jsonl")))
+    app = HttpApp(AppParts(node, chain, allowed, tokens=store, audit=AuditLog(state / "audit.jsonl")))
     listeners = listen(["127.0.0.1", "::1"], 0, state / "meshd.sock")
     server = HttpServer(app, rules.get("admission"))
     running = Running(node, app, server, listeners, store, state)

@@ -12,7 +12,7 @@ import msgspec
 
 from meshd_core.clock import now_ms, rfc3339, ulid
 from meshd_core.contracts.auth import Principal
-from meshd_core.contracts.sinks import Route, RouteReply, RouteRequest
+from meshd_core.contracts.routes import Route, RouteReply, RouteRequest
 from meshd_core.errors import IdempotencyMismatch, InjectNotCancellable, InjectNotFound, SlotNotFound
 from meshd_core.types import (
     Activity,
@@ -210,7 +210,7 @@ class MemoryNode:
             size=Size(40, 120),
             queue=0,
             output=OutputRange(f"{feed.epoch}-{feed.tail}", f"{feed.epoch}-{feed.head}", feed.last_n()),
-            config=SlotConfig(command=None, args=[], cwd="~", env=[], autostart=True, restart="on-failure", filters=[]),
+            settings=SlotConfig(command=None, args=[], cwd="~", env=[], autostart=True, restart="on-failure", filters=[]),
             counters=SlotCounters(0, 0, 0, 0, 0, 0),
             queued=[],
         )

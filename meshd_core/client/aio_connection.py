@@ -1,0 +1,154 @@
+"""The asynchronous way to one daemon, on aiohttp: for the async client and for a node that asks its peers.
+
+Nothing is followed (a redirect is an answer like any other), nothing is unbounded: connecting, waiting, and the size of
+an answer each have a limit. Environment variables for proxies are not read.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from meshd_core.client.answers import BadAnswer, Unreachable
+from meshd_core.client.connection import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, MAX_ANSWER_BYTES, Answer, Endpoint
+
+SOCKET_URL = "http://localhost"
+_READ_BYTES = 65536
+
+
+class AsyncRequester:
+    """Requests to one daemon, many at a time, over kept connections. Use it inside one event loop; `close` it."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self._connect_timeout_s, self._max_answer_bytes = connect_timeout_s, max_answer_bytes
+        self._headers = dict(headers or {})
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> Answer:
+        """The answer, whatever its status. Raises `Unreachable` (also after `timeout_s`), `BadAnswer` (too large, not
+        HTTP).
+        """
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._connect_timeout_s)
+        with self._failures():
+            async with self._open().request(
+                method, self._url(target), data=body, headers=self._sent(headers, body), timeout=timeout,
+                allow_redirects=False,
+            ) as response:  # fmt: skip
+                data = bytearray()
+                async for chunk in response.content.iter_chunked(_READ_BYTES):
+                    data += chunk
+                    if len(data) > self._max_answer_bytes:
+                        raise BadAnswer(f"{self.endpoint.address} sent more than {self._max_answer_bytes} bytes")
+                return Answer(response.status, response.headers.get("Content-Type", ""), bytes(data))
+
+    @asynccontextmanager
+    async def stream(
+        self, target: str, *, headers: Mapping[str, str] | None = None, silence_s: float = 45.0
+    ) -> AsyncIterator["ByteStream"]:
+        """A GET whose answer has no end: read it with `ByteStream.chunks`. Raises as `request`; `silence_s` without a
+        byte count as lost.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=silence_s)
+        with self._failures():
+            async with self._open().get(
+                self._url(target), headers=self._sent(headers, None), timeout=timeout, allow_redirects=False
+            ) as response:
+                yield ByteStream(response, self._max_answer_bytes)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            path = self.endpoint.socket_path
+            connector: aiohttp.BaseConnector = (
+                aiohttp.TCPConnector(limit=0) if path is None else aiohttp.UnixConnector(path=str(path), limit=0)
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            )
+        return self._session
+
+    def _url(self, target: str) -> URL:
+        base = SOCKET_URL if self.endpoint.socket_path is not None else self.endpoint.address.rstrip("/")
+        return URL(base + target, encoded=True)
+
+    def _sent(self, headers: Mapping[str, str] | None, body: bytes | None) -> dict[str, str]:
+        sent = {**self._headers, **self.endpoint.headers(), **(headers or {})}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        return sent
+
+    def _failures(self) -> "_Failures":
+        return _Failures(self.endpoint.address)
+
+
+class ByteStream:
+    """An answer as it comes. `answer()` reads it whole instead, as an error's body wants."""
+
+    def __init__(self, response: aiohttp.ClientResponse, max_bytes: int) -> None:
+        self._response, self._max_bytes = response, max_bytes
+        self.status = response.status
+        self.content_type = response.headers.get("Content-Type", "")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Bytes as they arrive, until the other end closes."""
+        async for chunk in self._response.content.iter_any():
+            yield chunk
+
+    async def answer(self) -> Answer:
+        """The whole, cut off at the size limit."""
+        return Answer(self.status, self.content_type, await self._response.content.read(self._max_bytes))
+
+
+class _Failures:
+    """Turns the library's exceptions into ours; a context manager."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case TimeoutError():
+                raise Unreachable(self._address, "no answer in time") from error
+            case aiohttp.ClientConnectorError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+                reason = getattr(error, "strerror", None) or "the connection was lost"
+                raise Unreachable(self._address, reason) from error
+            case aiohttp.ClientPayloadError():
+                raise Unreachable(self._address, "the connection was closed before the answer was complete") from error
+            case aiohttp.ClientError():
+                raise BadAnswer(f"{self._address} does not answer as HTTP should: {type(error).__name__}") from error

@@ -1,0 +1,1 @@
+"""The static mesh: the node table, peers, fan-out and dispatch."""
