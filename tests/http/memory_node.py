@@ -210,7 +210,9 @@ class MemoryNode:
             size=Size(40, 120),
             queue=0,
             output=OutputRange(f"{feed.epoch}-{feed.tail}", f"{feed.epoch}-{feed.head}", feed.last_n()),
-            settings=SlotConfig(command=None, args=[], cwd="~", env=[], autostart=True, restart="on-failure", filters=[]),
+            settings=SlotConfig(
+                command=None, args=[], cwd="~", env=[], autostart=True, restart="on-failure", filters=[]
+            ),
             counters=SlotCounters(0, 0, 0, 0, 0, 0),
             queued=[],
         )
