@@ -23,8 +23,7 @@ from meshd_core.http.openapi import document
 from meshd_core.http.protocol import RequestIds
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
-from meshd_core.http.slots_api import SlotsApi
-from meshd_core.http.table import core_routes
+from meshd_core.http.table import RouteParts, core_routes
 from meshd_core.mesh.mesh import Mesh
 
 PROTOCOL = "1.0"
@@ -55,8 +54,8 @@ class HttpApp:
         self._audit = parts.audit
         self._gate = Gate(parts.service, parts.chain, parts.rules)
         node = NodeApi(parts.service, parts.tokens)
-        slots = SlotsApi(parts.service, self.hub, self.closing)
-        self.routes: list[RouteSpec] = [*core_routes(slots, node), *plugin_routes(parts.service)]
+        routed = RouteParts(parts.service, self.hub, self.closing, parts.mesh, parts.fleet)
+        self.routes: list[RouteSpec] = [*core_routes(routed, node), *plugin_routes(parts.service)]
         """The one table: what is served, with which scope."""
         node.document = document(self.routes, __version__, PROTOCOL)
         self._router = Router(_by_path(self.routes, parts.audit), redirect_slashes=False, default=_not_found)

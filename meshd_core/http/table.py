@@ -1,5 +1,9 @@
 """All routes of core, in one table. Frequent ones stand first: paths are tried in this order."""
 
+import asyncio
+
+from msgspec import Struct
+
 from meshd_core.errors import (
     Draining,
     Forbidden,
@@ -22,9 +26,13 @@ from meshd_core.errors import (
     StartFailed,
     TooLarge,
 )
+from meshd_core.fleet.fleet import Fleet
+from meshd_core.http.fanout import Hub
 from meshd_core.http.node_api import Document, NodeApi
 from meshd_core.http.routes import RouteSpec
+from meshd_core.http.service import NodeService
 from meshd_core.http.slots_api import OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
+from meshd_core.mesh.mesh import Mesh
 from meshd_core.types import (
     Health,
     InjectRequest,
@@ -53,8 +61,19 @@ _KEY_HEADER = ("Idempotency-Key", "the same key gives the stored receipt, for 24
 _LAST_ID_HEADER = ("Last-Event-ID", "resume exactly after this event; wins over `since` and `tail`")
 
 
-def core_routes(slots: SlotsApi, node: NodeApi) -> list[RouteSpec]:
+class RouteParts(Struct, frozen=True):
+    """What the handlers of core's routes work with; `mesh` and `fleet` None: this app has none, as in tests."""
+
+    service: NodeService
+    hub: Hub
+    closing: asyncio.Event
+    mesh: Mesh | None = None
+    fleet: Fleet | None = None
+
+
+def core_routes(parts: RouteParts, node: NodeApi) -> list[RouteSpec]:
     """The table. Source: protocol sections 3 and 4."""
+    slots = SlotsApi(parts.service, parts.hub, parts.closing)
     return [*_slot_routes(slots), *_output_routes(slots), *_lifecycle_routes(slots), *_node_routes(node)]
 
 

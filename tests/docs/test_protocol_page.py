@@ -23,8 +23,7 @@ from meshd_core.http.limits import MAX_UNKNOWN_PER_ADDRESS
 from meshd_core.http.node_api import NodeApi
 from meshd_core.http.routes import MAX_BODY_BYTES, RouteSpec
 from meshd_core.http.service import NodeService
-from meshd_core.http.slots_api import SlotsApi
-from meshd_core.http.table import core_routes
+from meshd_core.http.table import RouteParts, core_routes
 from meshd_core.types import (
     ENDS,
     EVENT_TYPES,
@@ -48,7 +47,7 @@ MENTION = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/[A-Za-z0-9_/{}.<>-]*)")
 
 def table() -> list[RouteSpec]:
     service = cast(NodeService, None)  # no handler is called
-    return core_routes(SlotsApi(service, Hub(), asyncio.Event()), NodeApi(service, None))
+    return core_routes(RouteParts(service, Hub(), asyncio.Event()), NodeApi(service, None))
 
 
 def error_classes() -> dict[str, type[MeshdError]]:
