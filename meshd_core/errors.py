@@ -84,6 +84,12 @@ class SlotWaiting(MeshdError):
     code, status = "slot_waiting", 409
 
 
+class HumanTyping(MeshdError):
+    """A person types into this slot's terminal: a prompt now would land in the middle of it."""
+
+    code, status = "human_typing", 409
+
+
 class InjectNotCancellable(MeshdError):
     """A receipt that is being typed, or has ended, can't be cancelled."""
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from meshd_core.errors import (
     Draining,
     Forbidden,
+    HumanTyping,
     IdempotencyMismatch,
     InjectNotCancellable,
     InjectNotFound,
@@ -83,8 +84,8 @@ def _slot_routes(slots: SlotsApi) -> list[RouteSpec]:
             "POST", "/inject/{slot}", "inject", slots.inject, "type a prompt", Receipt,
             body=InjectRequest, other_status=(202,), headers=(_KEY_HEADER,),
             errors=(
-                *_SLOT, *_BODY, Forbidden, SlotNotRunning, SlotBusy, SlotWaiting, IdempotencyMismatch, QueueFull,
-                NotSupported, Draining, Overloaded,
+                *_SLOT, *_BODY, Forbidden, SlotNotRunning, SlotBusy, SlotWaiting, HumanTyping, IdempotencyMismatch,
+                QueueFull, NotSupported, Draining, Overloaded,
             ),
         ),
         RouteSpec(

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from meshd_core.clock import now_ms, rfc3339, ulid
 from meshd_core.contracts.kinds import KindProfile
@@ -23,6 +24,7 @@ from meshd_core.errors import (
 )
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.draft_hold import DraftHold
+from meshd_core.slots.human_typing import TypingHold
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, fingerprint, reached
 from meshd_core.slots.sanitize import sanitize
 from meshd_core.slots.typist import TypingFailed, TypingInDoubt, Typist
@@ -61,6 +63,7 @@ class InjectQueue:
         self._typing: asyncio.Timeout | None = None
         self._typist: Typist | None = None
         self._hold = DraftHold(store)
+        self.human = TypingHold(self._kick.set)
         self.accepted = 0
         self._closed = False
 
@@ -71,9 +74,9 @@ class InjectQueue:
         return len(self._queue)
 
     @property
-    def held(self) -> Draft | None:
-        """Why nothing is typed: what of an earlier prompt may stand in the agent's input box."""
-        return self._hold.draft
+    def held(self) -> Draft | Literal["typing"] | None:
+        """Why nothing is typed: what of an earlier prompt may stand in the input box, or that a person is typing."""
+        return self._hold.draft or ("typing" if self.human.active else None)
 
     def ids(self) -> list[str]:
         return [entry.id for entry in self._queue]
@@ -155,6 +158,7 @@ class InjectQueue:
         """The daemon drains: whoever waits gets the receipt as it stands, and nothing more is typed."""
         self._closed = True
         self._typist = None
+        self.human.release()
         for moved in self._moved.values():
             moved.set()
 
@@ -166,6 +170,7 @@ class InjectQueue:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
         self._typist = None
         self._hold.release()
+        self.human.release()
         if self._typing is not None:
             self._typing.reschedule(-1)
         error = ReceiptError(code="agent_exited", message=what)
@@ -228,7 +233,7 @@ class InjectQueue:
                 await self._complete(self._turn)
             elif (entry := self._next()) is not None:
                 await self._type(entry)
-            elif self._hold.clearable and self._typist is not None and self._calm():
+            elif self._hold.clearable and self._typist is not None and not self.human.active and self._calm():
                 await self._clear_draft(self._typist)
             else:
                 await self._sleep()
@@ -317,7 +322,7 @@ class InjectQueue:
             self._end(turn, "completed", None)
 
     async def _clear_draft(self, typist: Typist) -> None:
-        paste_open = self.held == "paste"
+        paste_open = self._hold.draft == "paste"
         try:
             async with asyncio.timeout(None) as self._typing:
                 cleared = await typist.clear_draft(paste_open)
@@ -345,6 +350,7 @@ class InjectQueue:
         if activity.state in BLOCKED:
             hint = "answer the dialog first" if activity.state == "waiting" else None
             raise SlotWaiting(f"{self._slot} is {activity.state}", hint=hint, **details)
+        self.human.require_over(self._slot)
         if request.when == "now" and (self._queue or not self._ready(steer=False)):
             raise SlotBusy(f"{self._slot} is {activity.state}", hint='use "when": "idle" to queue', **details)
 

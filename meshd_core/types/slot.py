@@ -118,7 +118,8 @@ class SlotDetail(Slot, frozen=True, kw_only=True):
     queued: list[str]
     """Ids of the receipts that wait or are being typed, in order."""
     held: str | None = None
-    """Why nothing of the queue is typed, if something forbids it: a draft may stand in the agent's input box."""
+    """Why nothing of the queue is typed, if something forbids it: a draft may stand in the agent's input box,
+    or a person is typing."""
 
 
 class SlotList(Struct, frozen=True):
