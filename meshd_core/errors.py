@@ -44,6 +44,12 @@ class OriginNotAllowed(MeshdError):
     code, status = "origin_not_allowed", 403
 
 
+class NotProxied(MeshdError):
+    """What only a slot's own node does: whoever wants it asks that node, with a credential of that node."""
+
+    code, status = "not_proxied", 403
+
+
 class NotFound(MeshdError):
     code, status = "not_found", 404
 
@@ -142,6 +148,24 @@ class Overloaded(MeshdError):
     """The daemon can't take the request now: a full disk, too many connections."""
 
     code, status = "overloaded", 503
+
+
+class PeerError(MeshdError):
+    """Another node of the mesh can't be used. `details.sent` false: nothing of the request can have reached it."""
+
+    code, status = "peer_error", 502
+
+
+class PeerTimeout(MeshdError):
+    """Another node did not answer in time; `details.sent` as for `peer_error`."""
+
+    code, status = "peer_timeout", 504
+
+
+class LoopDetected(MeshdError):
+    """A request that came through a node may not go through another."""
+
+    code, status = "loop_detected", 508
 
 
 class StartFailed(MeshdError):

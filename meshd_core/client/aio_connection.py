@@ -4,10 +4,13 @@ Nothing is followed (a redirect is an answer like any other), nothing is unbound
 an answer each have a limit. Environment variables for proxies are not read.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import errno
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from yarl import URL
@@ -17,10 +20,16 @@ from meshd_core.client.connection import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, MA
 
 SOCKET_URL = "http://localhost"
 _READ_BYTES = 65536
+_KEPT_ALIVE_S = 10.0  # below the server's keep-alive time, so that a request seldom meets a closed connection
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AsyncRequester:
-    """Requests to one daemon, many at a time, over kept connections. Use it inside one event loop; `close` it."""
+    """Requests to one daemon, many at a time, over kept connections. Use it inside one event loop; `close` it.
+
+    `may_connect` judges every address before a connection to it is opened, also those that a host name stands for.
+    """
 
     def __init__(
         self,
@@ -29,8 +38,10 @@ class AsyncRequester:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         headers: Mapping[str, str] | None = None,
+        may_connect: Callable[[Address], bool] | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self._may_connect = may_connect
         self._connect_timeout_s, self._max_answer_bytes = connect_timeout_s, max_answer_bytes
         self._headers = dict(headers or {})
         self._session: aiohttp.ClientSession | None = None
@@ -43,11 +54,15 @@ class AsyncRequester:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = ANSWER_TIMEOUT_S,
+        max_bytes: int | None = None,
     ) -> Answer:
-        """The answer, whatever its status. Raises `Unreachable` (also after `timeout_s`), `BadAnswer` (too large, not
-        HTTP).
+        """The answer, whatever its status. Raises `Unreachable` (also after `timeout_s`), `BadAnswer` (larger than
+        `max_bytes`, not HTTP).
         """
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._connect_timeout_s)
+        most = self._max_answer_bytes if max_bytes is None else max_bytes
+        timeout = aiohttp.ClientTimeout(
+            total=timeout_s, connect=self._connect_timeout_s, sock_connect=self._connect_timeout_s
+        )
         with self._failures():
             async with self._open().request(
                 method, self._url(target), data=body, headers=self._sent(headers, body), timeout=timeout,
@@ -56,9 +71,9 @@ class AsyncRequester:
                 data = bytearray()
                 async for chunk in response.content.iter_chunked(_READ_BYTES):
                     data += chunk
-                    if len(data) > self._max_answer_bytes:
-                        raise BadAnswer(f"{self.endpoint.address} sent more than {self._max_answer_bytes} bytes")
-                return Answer(response.status, response.headers.get("Content-Type", ""), bytes(data))
+                    if len(data) > most:
+                        raise BadAnswer(f"{self.endpoint.address} sent more than {most} bytes")
+                return Answer(response.status, response.headers.get("Content-Type", ""), bytes(data), response.headers)
 
     @asynccontextmanager
     async def stream(
@@ -67,7 +82,9 @@ class AsyncRequester:
         """A GET whose answer has no end: read it with `ByteStream.chunks`. Raises as `request`; `silence_s` without a
         byte count as lost.
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=silence_s)
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=self._connect_timeout_s, sock_connect=self._connect_timeout_s, sock_read=silence_s
+        )
         with self._failures():
             async with self._open().get(
                 self._url(target), headers=self._sent(headers, None), timeout=timeout, allow_redirects=False
@@ -91,12 +108,23 @@ class AsyncRequester:
         if self._session is None:
             path = self.endpoint.socket_path
             connector: aiohttp.BaseConnector = (
-                aiohttp.TCPConnector(limit=0) if path is None else aiohttp.UnixConnector(path=str(path), limit=0)
+                aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE_S, socket_factory=self._socket)
+                if path is None
+                else aiohttp.UnixConnector(path=str(path), limit=0)
             )
             self._session = aiohttp.ClientSession(
                 connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
             )
         return self._session
+
+    def _socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """The socket for one address; refused here, a host name can't lead elsewhere than was judged."""
+        family, kind, protocol, _, address = info
+        if self._may_connect is not None:
+            found = ipaddress.ip_address(str(address[0]).partition("%")[0])
+            if not self._may_connect(found):
+                raise OSError(errno.EACCES, f"plain http to {found} is not allowed")
+        return socket.socket(family, kind, protocol)
 
     def _url(self, target: str) -> URL:
         base = SOCKET_URL if self.endpoint.socket_path is not None else self.endpoint.address.rstrip("/")
@@ -118,6 +146,7 @@ class ByteStream:
     def __init__(self, response: aiohttp.ClientResponse, max_bytes: int) -> None:
         self._response, self._max_bytes = response, max_bytes
         self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
         self.content_type = response.headers.get("Content-Type", "")
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -127,7 +156,12 @@ class ByteStream:
 
     async def answer(self) -> Answer:
         """The whole, cut off at the size limit."""
-        return Answer(self.status, self.content_type, await self._response.content.read(self._max_bytes))
+        data = bytearray()
+        async for chunk in self._response.content.iter_chunked(_READ_BYTES):
+            data += chunk
+            if len(data) >= self._max_bytes:
+                break
+        return Answer(self.status, self.content_type, bytes(data[: self._max_bytes]), self.headers)
 
 
 class _Failures:
@@ -143,12 +177,25 @@ class _Failures:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         match error:
+            case aiohttp.ConnectionTimeoutError():
+                raise Unreachable(self._address, "no connection in time", sent=False, timed_out=True) from error
             case TimeoutError():
-                raise Unreachable(self._address, "no answer in time") from error
-            case aiohttp.ClientConnectorError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-                reason = getattr(error, "strerror", None) or "the connection was lost"
-                raise Unreachable(self._address, reason) from error
+                raise Unreachable(self._address, "no answer in time", timed_out=True) from error
+            case aiohttp.ClientConnectorError():
+                raise Unreachable(self._address, _reason(error), sent=False) from error
+            case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+                raise Unreachable(self._address, _reason(error)) from error
             case aiohttp.ClientPayloadError():
                 raise Unreachable(self._address, "the connection was closed before the answer was complete") from error
             case aiohttp.ClientError():
                 raise BadAnswer(f"{self._address} does not answer as HTTP should: {type(error).__name__}") from error
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    """Why there is no connection, without the library's repetition of the address."""
+    cause: BaseException = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ExceptionGroup):  # several addresses, each refused
+        cause = cause.exceptions[0]
+    if isinstance(cause, ConnectionRefusedError):
+        return "nothing listens there"
+    return getattr(cause, "strerror", None) or "the connection was lost"

@@ -19,10 +19,15 @@ class Unreachable(ConnectionError):
 
     code = "unreachable"
 
-    def __init__(self, address: str, reason: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, address: str, reason: str, *, hint: str | None = None, sent: bool = True, timed_out: bool = False
+    ) -> None:
+        """`sent` False: there was no connection, so nothing of the request can have arrived."""
         super().__init__(f"no daemon answers at {address}: {reason}")
         self.address = address
         self.reason = reason
+        self.sent = sent
+        self.timed_out = timed_out
         self.hint = hint or "start one with 'meshd serve', or name another with --url, --socket or --runtime-dir"
 
 

@@ -7,7 +7,9 @@ repeated are, once, on a fresh connection.
 import http.client
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,6 +27,8 @@ class Answer(NamedTuple):
     status: int
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
+    """By name, in any spelling; filled by the asynchronous requester."""
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from meshd_core.config.addresses import may_be_private
 from meshd_core.config.decode import Document
 from meshd_core.config.lines import KeyPath
 from meshd_core.config.model import Config, NodeSection, PeerSection, SlotSection
+from meshd_core.config.places import default_node_name
 from meshd_core.config.problems import ConfigProblem, shown
 from meshd_core.config.secrets import SecretError, exposure, resolve
 from meshd_core.contracts.secrets import SecretRef
-
-_TAILNET = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115c:a1e0::/48"))
 
 Add = Callable[..., ConfigProblem]
 
@@ -32,7 +32,7 @@ def problems_of(config: Config, document: Document, base: Path, environ: Mapping
     found += _duplicates(document, "nodes", [peer.name for peer in config.nodes])
     for index, peer in enumerate(config.nodes):
         found += _peer(peer, ("nodes", index), document)
-        if peer.name and peer.name == config.node.name:
+        if peer.name and peer.name == (config.node.name or default_node_name()):
             found.append(document.problem(("nodes", index, "name"), "is this node's own name"))
     found += _lists(config, document)
     for name, sink in config.sinks.items():
@@ -169,17 +169,9 @@ def _peer(peer: PeerSection, path: KeyPath, document: Document) -> Iterator[Conf
         yield document.problem(here, "must not hold a user name or password", "'token' names the credential")
     elif url.path not in ("", "/") or url.query or url.fragment:
         yield document.problem(here, "must end after the port")
-    if url.scheme == "http" and not peer.insecure and not _is_private(host):
+    if url.scheme == "http" and not peer.insecure and not may_be_private(host):
         hint = "use https, or set insecure = true if the network is private"
         yield document.problem(here, "plain http is only for loopback and tailnet addresses", hint)
-
-
-def _is_private(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".ts.net")
-    return address.is_loopback or any(address in network for network in _TAILNET)
 
 
 def _lists(config: Config, document: Document) -> Iterator[ConfigProblem]:
