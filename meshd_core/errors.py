@@ -96,6 +96,12 @@ class HumanTyping(MeshdError):
     code, status = "human_typing", 409
 
 
+class DialogChanged(MeshdError):
+    """The dialog that was to be answered is not the one that is open: it was answered, went away, or is another."""
+
+    code, status = "dialog_changed", 409
+
+
 class InjectNotCancellable(MeshdError):
     """A receipt that is being typed, or has ended, can't be cancelled."""
 

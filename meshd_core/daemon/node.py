@@ -20,14 +20,18 @@ from meshd_core.slots.feed import Feed
 from meshd_core.slots.receipts import ReceiptStore
 from meshd_core.slots.slot import Slot
 from meshd_core.types import (
+    AnswerRequest,
+    AnswerResult,
     Health,
     HealthStatus,
     InjectRequest,
+    KeysAnswer,
     Node,
     PluginList,
     Receipt,
     RestartRequest,
     Screen,
+    Size,
     SlotCounts,
     SlotDetail,
     StartRequest,
@@ -36,7 +40,7 @@ from meshd_core.types import (
 from meshd_core.types import Slot as SlotView
 
 PROTOCOL_VERSION = "1.0"
-FEATURES = ["inject", "stream", "screen", "idempotency"]
+FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer"]
 
 Agents = Literal["stop", "keep"]
 
@@ -133,6 +137,31 @@ class LocalNode:
         slot = self._slot_for_change(name)
         with _keeper_failures():
             await slot.restart(request.resume, request.grace_s)
+        return slot.view()
+
+    async def press(self, name: str, keys: list[str]) -> KeysAnswer:
+        slot = self._slot_for_change(name)
+        return KeysAnswer(slot=slot.name, node=self.name, bytes_written=await slot.hands.press(keys))
+
+    async def send_bytes(self, name: str, data: bytes) -> KeysAnswer:
+        slot = self._slot_for_change(name)
+        return KeysAnswer(slot=slot.name, node=self.name, bytes_written=await slot.hands.send(data))
+
+    async def interrupt(self, name: str) -> SlotView:
+        slot = self._slot_for_change(name)
+        await slot.hands.interrupt()
+        return slot.view()
+
+    async def answer(self, name: str, request: AnswerRequest) -> AnswerResult:
+        slot = self._slot_for_change(name)
+        closed = await slot.hands.answer(request.dialog_id, request.choice)
+        return AnswerResult(
+            slot=slot.name, node=self.name, dialog_id=request.dialog_id, choice=request.choice, closed=closed
+        )
+
+    async def resize(self, name: str, size: Size) -> SlotView:
+        slot = self._slot_for_change(name)
+        slot.resize(size)
         return slot.view()
 
     def _slot_for_change(self, name: str) -> Slot:

@@ -93,7 +93,7 @@ class SlotsApi:
         return SlotList(slots=found)
 
     async def slot(self, call: Call[SlotQuery, None]) -> SlotDetail:
-        name = self._name(call)
+        name = self.slot_name(call)
         states = _names("wait_for", call.query.wait_for, _STATUSES | _ACTIVITIES)
         if states is None:
             return self._service.slot(name)
@@ -101,7 +101,7 @@ class SlotsApi:
         return await self._unless_closing(self._service.wait_for(name, states, call.query.wait_s))
 
     async def inject(self, call: Call[NoQuery, InjectRequest]) -> Reply:
-        name = self._name(call)
+        name = self.slot_name(call)
         key = call.exchange.headers.get("idempotency-key")
         if key is not None and _KEY.fullmatch(key) is None:
             raise InvalidField("'Idempotency-Key' must be 1 to 200 printable ASCII characters", field="Idempotency-Key")
@@ -133,7 +133,7 @@ class SlotsApi:
         return Reply(text, 200, "text/plain; charset=utf-8", tuple(headers))
 
     async def stream(self, call: Call[StreamQuery, None]) -> None:
-        name = self._name(call)
+        name = self.slot_name(call)
         feed = self._service.feed(name)
         query = call.query
         kinds = _names("events", query.events, frozenset(EVENT_TYPES))
@@ -160,18 +160,18 @@ class SlotsApi:
         await Reader(call.exchange, feed, start, self._hub, allowed).run()
 
     async def screen(self, call: Call[NoQuery, None]) -> Screen:
-        return self._service.screen(self._name(call))
+        return self._service.screen(self.slot_name(call))
 
     async def start(self, call: Call[NoQuery, StartRequest]) -> Slot:
-        return await self._service.start(self._name(call), call.body)
+        return await self._service.start(self.slot_name(call), call.body)
 
     async def stop(self, call: Call[NoQuery, StopRequest]) -> Slot:
-        return await self._service.stop(self._name(call), call.body)
+        return await self._service.stop(self.slot_name(call), call.body)
 
     async def restart(self, call: Call[NoQuery, RestartRequest]) -> Slot:
-        return await self._service.restart(self._name(call), call.body)
+        return await self._service.restart(self.slot_name(call), call.body)
 
-    def _name(self, call: Call[Any, Any]) -> str:
+    def slot_name(self, call: Call[Any, Any]) -> str:
         """The slot that the path names. Raises NodeNotFound, SlotNotFound."""
         address = call.params["slot"]
         name, at, node = address.partition("@")
@@ -183,7 +183,7 @@ class SlotsApi:
         return name
 
     def _feed(self, call: Call[Any, Any]) -> Feed:
-        return self._service.feed(self._name(call))
+        return self._service.feed(self.slot_name(call))
 
     def _receipt(self, call: Call[Any, Any]) -> Receipt:
         receipt = self._service.receipt(call.params["id"])

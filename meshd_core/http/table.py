@@ -5,6 +5,7 @@ import asyncio
 from msgspec import Struct
 
 from meshd_core.errors import (
+    DialogChanged,
     Draining,
     Forbidden,
     HumanTyping,
@@ -28,6 +29,7 @@ from meshd_core.errors import (
     TooLarge,
 )
 from meshd_core.fleet.fleet import Fleet
+from meshd_core.http.control_api import ControlApi
 from meshd_core.http.fanout import Hub
 from meshd_core.http.node_api import Document, NodeApi
 from meshd_core.http.routes import RouteSpec
@@ -35,13 +37,19 @@ from meshd_core.http.service import NodeService
 from meshd_core.http.slots_api import OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
 from meshd_core.mesh.mesh import Mesh
 from meshd_core.types import (
+    AnswerRequest,
+    AnswerResult,
     Health,
     InjectRequest,
+    InterruptRequest,
+    KeysAnswer,
+    KeysRequest,
     NewToken,
     Node,
     OutputPage,
     PluginList,
     Receipt,
+    ResizeRequest,
     RestartRequest,
     Screen,
     ShutdownAnswer,
@@ -75,7 +83,10 @@ class RouteParts(Struct, frozen=True):
 def core_routes(parts: RouteParts, node: NodeApi) -> list[RouteSpec]:
     """The table. Source: protocol sections 3 and 4."""
     slots = SlotsApi(parts.service, parts.hub, parts.closing)
-    return [*_slot_routes(slots), *_output_routes(slots), *_lifecycle_routes(slots), *_node_routes(node)]
+    return [
+        *_slot_routes(slots), *_output_routes(slots), *_lifecycle_routes(slots),
+        *_control_routes(ControlApi(parts.service, slots)), *_node_routes(node),
+    ]  # fmt: skip
 
 
 def _slot_routes(slots: SlotsApi) -> list[RouteSpec]:
@@ -138,6 +149,28 @@ def _lifecycle_routes(slots: SlotsApi) -> list[RouteSpec]:
         RouteSpec(
             "POST", "/restart/{slot}", "control", slots.restart, "stop, then start the agent", Slot,
             body=RestartRequest, errors=(*_SLOT, *_BODY, StartFailed, NotSupported, Draining),
+        ),
+    ]  # fmt: skip
+
+
+def _control_routes(control: ControlApi) -> list[RouteSpec]:
+    hands = (*_SLOT, *_BODY, SlotNotRunning, Draining, Overloaded)
+    return [
+        RouteSpec(
+            "POST", "/keys/{slot}", "control", control.keys, "press keys, or send raw bytes", KeysAnswer,
+            body=KeysRequest, errors=hands,
+        ),
+        RouteSpec(
+            "POST", "/interrupt/{slot}", "control", control.interrupt, "stop the present turn", Slot,
+            body=InterruptRequest, errors=(*hands, SlotWaiting, NotSupported),
+        ),
+        RouteSpec(
+            "POST", "/answer/{slot}", "approve", control.answer, "answer the open dialog", AnswerResult,
+            body=AnswerRequest, errors=(*hands, DialogChanged, NotSupported),
+        ),
+        RouteSpec(
+            "POST", "/resize/{slot}", "control", control.resize, "give the terminal another size", Slot,
+            body=ResizeRequest, errors=hands,
         ),
     ]  # fmt: skip
 

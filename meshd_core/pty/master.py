@@ -14,6 +14,7 @@ import termios
 from collections.abc import Callable
 
 from meshd_core.pty.errors import WriteClosed, WriteOverflow, WriteTimeout
+from meshd_core.types import Size
 
 MAX_PENDING_BYTES = 1024 * 1024
 WRITE_CHUNK_BYTES = 64 * 1024
@@ -246,6 +247,12 @@ class Master:
             _set(self._blocked)
         os.close(self._fd)
         self._fd = -1
+
+
+def terminal_size(fd: int) -> Size | None:
+    """The size of the terminal whose master is `fd`; None if it was never told one. Raises OSError."""
+    rows, cols, _, _ = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
+    return Size(rows=rows, cols=cols) if rows and cols else None
 
 
 class _Progress:

@@ -57,6 +57,7 @@ class InjectQueue:
         self._queue: deque[Entry] = deque()
         self._turn: Entry | None = None
         self._finishing: set[str] = set()
+        self._interrupted: str | None = None
         self._live: dict[str, Entry] = {}
         self._moved: dict[str, asyncio.Event] = {}
         self._kick = asyncio.Event()
@@ -165,6 +166,11 @@ class InjectQueue:
     def agent_stopping(self) -> None:
         """The agent is asked to exit, which may make it idle for a moment: nothing more is typed into this run."""
         self._typist = None
+
+    def interrupted(self) -> None:
+        """The keys of an interrupt go to an agent at work: the turn that ends next did not end by itself."""
+        if self._turn is not None:
+            self._interrupted = self._turn.id
 
     def agent_exited(self, what: str) -> None:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
@@ -319,7 +325,10 @@ class InjectQueue:
         self._finishing.clear()
         turn.reply = await self._reply(turn)
         if self._turn is turn and not turn.ended:
-            self._end(turn, "completed", None)
+            if self._interrupted == turn.id:
+                self._end(turn, "failed", ReceiptError(code="interrupted", message="the turn was interrupted"))
+            else:
+                self._end(turn, "completed", None)
 
     async def _clear_draft(self, typist: Typist) -> None:
         paste_open = self._hold.draft == "paste"

@@ -37,6 +37,15 @@ class Keyboard:
         return self._journal.last_n
 
     @property
+    def connected(self) -> bool:
+        """Whether there is an agent that can be written to."""
+        return self._master() is not None
+
+    @property
+    def application_cursor(self) -> bool:
+        return self._output.application_cursor
+
+    @property
     def bracketed_paste(self) -> bool:
         return self._output.bracketed_paste
 

@@ -17,12 +17,12 @@ from meshd_core.contracts.kinds import KindProfile
 from meshd_core.errors import MeshdError, SlotAlreadyRunning, SlotNotRunning, StartFailed
 from meshd_core.pty.client import KeeperClient
 from meshd_core.pty.errors import KeeperError, SpawnError, WriteError
-from meshd_core.pty.master import Master
+from meshd_core.pty.master import Master, terminal_size
 from meshd_core.pty.messages import ChildInfo
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.output import Output
 from meshd_core.slots.restart_policy import RestartBudget, wants_restart
-from meshd_core.types import ExitStatus, Status
+from meshd_core.types import ExitStatus, Size, Status
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +118,25 @@ class Lifecycle:
         async with self._lock:
             self._last_meta = dict(child.meta)
             base = int(child.meta.get(_RAW_BASE, "0"))
-            self._output.restore(base, marks)
             backlog, fd = await self._keeper.client.attach(child.run)
+            size = None if fd is None else terminal_size(fd)  # it may have been resized since its start
+            self._output.restore(base, size or self._configured_size(), marks)
             await self._output.backlog(zlib.crc32(child.run.encode()), backlog)
             await self._keeper.client.acknowledge(child.run, backlog.gen)
             self._begin(child, fd, adopted=True)
             if child.exited_at_ms is not None:
                 self.child_exited(child)
+
+    def resize(self, size: Size) -> None:
+        """Give the agent's terminal `size` until its next start. Raises SlotNotRunning."""
+        if self.master is None:
+            raise SlotNotRunning(f"slot {self._section.name} is not running")
+        self._output.resize(size)
+        self.master.resize(size.rows, size.cols)
+        self._on_change()
+
+    def _configured_size(self) -> Size:
+        return Size(rows=self._section.rows, cols=self._section.cols)
 
     # -- runs --
 
@@ -136,7 +148,7 @@ class Lifecycle:
             spec = self._launcher.plan(
                 resume=resume, last_meta=self._last_meta, extra_meta={_RAW_BASE: str(self._raw_head())}
             )
-            self._output.begin()
+            self._output.begin(self._configured_size())
             child, fd = await self._keeper.client.spawn(spec)
         except (MeshdError, SpawnError, KeeperError) as error:
             failure = error if isinstance(error, StartFailed) else StartFailed(str(error))

@@ -71,19 +71,22 @@ class Output:
 
     # -- runs --
 
-    def begin(self) -> None:
-        """A new run of the agent: a fresh terminal; the journal goes on."""
+    def begin(self, size: Size) -> None:
+        """A new run of the agent: a fresh terminal of `size`; the journal goes on."""
+        self._size = size
         self._begin(self._journal.raw_head)
 
     def _begin(self, start: int) -> None:
         self._emulator.close()
         self._open_terminal(start)
 
-    def restore(self, base: int, marks: Sequence[int] = ()) -> None:
+    def restore(self, base: int, size: Size, marks: Sequence[int] = ()) -> None:
         """After an adoption: rebuild terminal and filters from the journal, and tell the lines that were not told yet.
 
-        `base` is the raw offset at which this run began; `marks` are offsets that no replayed step may span.
+        `base` is the raw offset at which this run began, `size` what its terminal has now; `marks` are offsets that no
+        replayed step may span.
         """
+        self._size = size
         start = max(base, self._journal.raw_tail)
         told, skip = self._journal.consumed
         lost = self._journal.raw_tail - max(told, base)
@@ -275,6 +278,10 @@ class Output:
     @property
     def bracketed_paste(self) -> bool:
         return self._emulator.bracketed_paste
+
+    @property
+    def application_cursor(self) -> bool:
+        return self._emulator.application_cursor
 
     @property
     def size(self) -> Size:

@@ -18,6 +18,7 @@ from meshd_core.pty.messages import ChildInfo
 from meshd_core.slots.activity import ActivityTracker, Silence
 from meshd_core.slots.agent_channel import AgentChannel
 from meshd_core.slots.feed import Feed
+from meshd_core.slots.hands import Hands
 from meshd_core.slots.inject_queue import InjectQueue, exit_text
 from meshd_core.slots.keyboard import Keyboard
 from meshd_core.slots.launch import Launcher, Prepare
@@ -50,6 +51,7 @@ log = logging.getLogger(__name__)
 _SILENCE_CHECK_S = 5.0
 _REDRAW_PAUSE_S = 0.2
 _AFTER_FAULT_S = 1.0
+_WORDS_S = 0.5
 MAX_EVENT_REPLY_CHARS = 32_768
 """A longer reply is left out of `inject` events: the ring is for many events; the receipt has it."""
 
@@ -102,6 +104,11 @@ class Slot:
             on_change=self._state_changed, on_begin=self._run_began, on_end=self._run_ended,
             spawn_task=self._spawn_task,
         )  # fmt: skip
+        self.hands = Hands(
+            section.name, plan.profile.keys, self._keyboard, self._tracker,
+            look=self._look, wait=self._wait, interrupted=self.queue.interrupted,
+            typed=self.queue.human.typed,
+        )  # fmt: skip
         self._views = Views(
             plan.node, self.launcher, self._life, self._tracker, self._output, self.queue, self.feed, self._keyboard,
             lambda: self._filter_errors,
@@ -131,12 +138,20 @@ class Slot:
 
     async def wait_for(self, states: Collection[str], wait_s: float) -> None:
         """Wait until the activity or the status is one of `states`, or until `wait_s` has passed."""
+        found = await self._wait(lambda: self._life.status in states or self._tracker.activity.state in states, wait_s)
+        if found and self._tracker.activity.state == "waiting":
+            # A signal comes before the screen that it speaks of: who waited for a question wants its words, too.
+            await self._wait(lambda: self._tracker.dialog is not None, _WORDS_S)
+
+    async def _wait(self, reached: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for a change of status, activity or dialog after which `reached()`; False if none came in time."""
         try:
-            async with asyncio.timeout(wait_s):
-                while self._life.status not in states and self._tracker.activity.state not in states:
+            async with asyncio.timeout(timeout_s):
+                while not reached():
                     await self._changed.wait()
         except TimeoutError:
-            pass
+            return False
+        return True
 
     # -- tasks --
 
@@ -198,6 +213,9 @@ class Slot:
 
     async def restart(self, resume: bool = False, grace_s: float | None = None) -> None:
         await self._life.restart(resume=resume, grace_s=grace_s)
+
+    def resize(self, size: Size) -> None:
+        self._life.resize(size)
 
     async def adopt(self, child: ChildInfo) -> None:
         """Take over a run that an earlier daemon started."""

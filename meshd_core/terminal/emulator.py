@@ -232,6 +232,11 @@ class Emulator:
         return bool(self._terminal.mode(2026))
 
     @property
+    def application_cursor(self) -> bool:
+        """Whether the program wants arrow keys in their application form (DECCKM, mode 1)."""
+        return bool(self._terminal.mode(1))
+
+    @property
     def bracketed_paste(self) -> bool:
         return bool(self._terminal.mode(2004))
 

@@ -32,6 +32,7 @@ from meshd_core.types import (
     PROGRESS,
     SCOPES,
     ActivityState,
+    AnswerRequest,
     ErrorAnswer,
     InjectRequest,
     Node,
@@ -189,6 +190,7 @@ _SHAPES: list[tuple[str, Any]] = [
     ('{"lines": ', OutputPage),
     ('{"name": ', Node),
     ('{"error": ', ErrorAnswer),
+    ('{"dialog_id": ', AnswerRequest),
 ]
 
 
