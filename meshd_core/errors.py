@@ -82,6 +82,22 @@ class SlotAlreadyRunning(MeshdError):
     code, status = "slot_already_running", 409
 
 
+class SlotRemoved(MeshdError):
+    """The configuration has the slot no more; its agent still runs and can only be stopped."""
+
+    code, status = "slot_removed", 409
+
+    def __init__(self, slot: str) -> None:
+        hint = "put it back into meshd.toml and reload, or stop it"
+        super().__init__(f"slot {slot} is no longer in the configuration", hint=hint, slot=slot)
+
+
+class SlotsStillRunning(MeshdError):
+    """A reload would remove slots whose agents run."""
+
+    code, status = "slots_still_running", 409
+
+
 class SlotBusy(MeshdError):
     code, status = "slot_busy", 409
 
@@ -124,6 +140,12 @@ class HostNotAllowed(MeshdError):
 
 class InvalidField(MeshdError):
     code, status = "invalid_field", 422
+
+
+class ConfigInvalid(MeshdError):
+    """The configuration file is not right; `details.problems` has everything that is wrong."""
+
+    code, status = "config_invalid", 422
 
 
 class IdempotencyMismatch(MeshdError):

@@ -1,7 +1,7 @@
-"""The static registry: this node's slots by name, in the order of the configuration."""
+"""The registry: this node's slots by name, in the order of the configuration."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from meshd_core.errors import SlotNotFound
@@ -10,7 +10,7 @@ SlotT = TypeVar("SlotT")
 
 
 class Registry(Generic[SlotT]):
-    """Slots by name. Filled at start; a name that isn't there is answered with the nearest one."""
+    """Slots by name. Filled at start and by reloads; a name that isn't there is answered with the nearest one."""
 
     def __init__(self, node: str) -> None:
         self.node = node
@@ -21,6 +21,16 @@ class Registry(Generic[SlotT]):
         if name in self._slots:
             raise ValueError(f"slot {name!r} is there already")
         self._slots[name] = slot
+
+    def remove(self, name: str) -> None:
+        """Raises KeyError if there is none."""
+        del self._slots[name]
+
+    def reorder(self, names: Sequence[str]) -> None:
+        """Put the slots in the order of `names`; those not in it come last."""
+        places = {name: place for place, name in enumerate(names)}
+        order = sorted(self._slots, key=lambda name: places.get(name, len(places)))
+        self._slots = {name: self._slots[name] for name in order}
 
     def get(self, address: str) -> SlotT:
         """The slot of `name` or `name@<this node>`. Raises SlotNotFound."""

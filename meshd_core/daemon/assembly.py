@@ -14,8 +14,9 @@ from meshd_core.events import EventBus
 from meshd_core.plugins.host import PluginHost
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.lifecycle import KeeperLink
+from meshd_core.slots.plan import SlotPlan
 from meshd_core.slots.receipts import ReceiptStore
-from meshd_core.slots.slot import Slot, SlotPlan
+from meshd_core.slots.slot import Slot
 
 log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from meshd_core.config.secrets import resolve
 from meshd_core.contracts.daemon import DaemonInfo
 from meshd_core.daemon.assembly import assemble, start_obstacles
 from meshd_core.daemon.keeper_link import KeeperLink, keeper_socket
+from meshd_core.daemon.live_slots import LiveSlots
 from meshd_core.daemon.node import LocalNode
 from meshd_core.daemon.plugin_view import PluginView
 from meshd_core.daemon.serving import open_listeners, serving
@@ -59,6 +60,7 @@ class Daemon:
         self._places, self._config, self._host, self._view, self._tokens = places, config, host, view, tokens
         self._stop_agents_on_signal = stop_agents_on_signal
         self._registry: Registry[Slot] = Registry(config.node)
+        self._live = LiveSlots(self._registry)
         self._bus = EventBus(config.node)
         self._ending: asyncio.Future[Agents] | None = None
         self._strangers: list[ChildInfo] = []
@@ -129,11 +131,10 @@ class Daemon:
         await stack.enter_async_context(_owned(self._keeper.watch(), "keeper"))
         children = await self._keeper.client.children()
         self._check_binaries(children)
+        await stack.enter_async_context(self._live.running())
         for slot in assemble(self._config, self._host, self._keeper, store, self._places, self._bus):
-            stack.callback(slot.close)
             self._registry.add(slot.name, slot)
-        for slot in self._registry:
-            await stack.enter_async_context(slot.running())
+            await self._live.begin(slot)
         await self._adopt(children)
 
     # -- start --

@@ -47,7 +47,11 @@ class Feed(Protocol):
 
     @property
     def closing(self) -> asyncio.Event:
-        """Set when the daemon drains: streams say `bye`, `wait` returns at once."""
+        """Set when the daemon drains or the slot is removed: streams say `bye`, `wait` returns at once."""
+
+    @property
+    def bye_reason(self) -> str:
+        """Why, once `closing` is set."""
 
     @property
     def epoch(self) -> str: ...

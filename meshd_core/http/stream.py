@@ -129,7 +129,7 @@ class Reader:
     async def _bye(self) -> None:
         try:
             async with asyncio.timeout(BYE_TIMEOUT_S):
-                await self._write(event_bytes("bye", ByeEvent("draining")))
+                await self._write(event_bytes("bye", ByeEvent(self._feed.bye_reason or "draining")))
                 await self._exchange.send_part(b"", more=False)
         except TimeoutError:
             self._connection.abort()

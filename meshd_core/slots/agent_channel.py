@@ -27,7 +27,7 @@ class AgentChannel:
         on_version: Callable[[str], None],
         spawn_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
     ) -> None:
-        self._slot, self._kind = slot, kind
+        self._slot, self.kind = slot, kind
         self._observe, self._on_version, self._spawn_task = observe, on_version, spawn_task
         self._session = AgentSession()
         self._watch: asyncio.Task[None] | None = None
@@ -37,7 +37,7 @@ class AgentChannel:
         """A run begins, or was adopted."""
         self.version = None
         try:
-            self._session = self._kind.session(run)
+            self._session = self.kind.session(run)
         except Exception:
             self._blame("making a session")
             self._session = AgentSession()
@@ -91,4 +91,4 @@ class AgentChannel:
         self._observe(observation)
 
     def _blame(self, what: str) -> None:
-        log.exception("kind failed", extra={"slot": self._slot, "kind": type(self._kind).__name__, "while": what})
+        log.exception("kind failed", extra={"slot": self._slot, "kind": type(self.kind).__name__, "while": what})

@@ -53,6 +53,9 @@ class Feed:
         self._woken_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.closing = asyncio.Event()
+        self.bye_reason = ""
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     # -- writing (the slot alone) --
 
@@ -77,8 +80,9 @@ class Feed:
     def set_snapshot(self, snapshot: StateEvent) -> None:
         self._snapshot = snapshot
 
-    def close(self) -> None:
-        """Tell every reader that the daemon is draining."""
+    def close(self, reason: str = "draining") -> None:
+        """Tell every reader that nothing more comes, and why, as its `bye` says it."""
+        self.bye_reason = reason
         self.closing.set()
         self._fire()
 
@@ -140,7 +144,9 @@ class Feed:
         return self._journal.tail_lines(count)
 
     def read(self, start: int, max_bytes: int = 65536) -> list[FeedEvent]:
-        """Events after `start`, at most about `max_bytes` of them; empty at the end."""
+        """Events after `start`, at most about `max_bytes` of them; empty at the end, and once the slot is no more."""
+        if self._journal.closed:
+            return []
         return [
             FeedEvent(end, _NAMES[record.kind], record.n, record.t_ms, record.data)
             for end, record in self._journal.read(start, max_bytes)
@@ -154,10 +160,21 @@ class Feed:
     def readers(self) -> Iterator[None]:
         """Counts one streaming reader while open."""
         self._readers += 1
+        self._idle.clear()
         try:
             yield
         finally:
             self._readers -= 1
+            if not self._readers:
+                self._idle.set()
+
+    async def readers_gone(self, within_s: float) -> None:
+        """After `close`: wait until no reader is left, at most `within_s`."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        except TimeoutError:
+            pass
 
     def watch(self, on_event: Callable[[], None]) -> Callable[[], None]:
         """Have `on_event` called after new events (for many readers not more often than the tick) and at the closing:

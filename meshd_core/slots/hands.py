@@ -39,7 +39,7 @@ class Hands:
         `interrupted()` is called right before the keys of an interrupt reach an agent that is at work, `typed()` before
         a person's own keys.
         """
-        self._slot, self._keys, self._keyboard, self._tracker = slot, keys, keyboard, tracker
+        self._slot, self.keys, self._keyboard, self._tracker = slot, keys, keyboard, tracker
         self._look, self._wait, self._interrupted, self._typed = look, wait, interrupted, typed
         self._answered: str | None = None
 
@@ -65,7 +65,7 @@ class Hands:
         the same keys mean something else there. Raises SlotWaiting (a trust or login screen), NotSupported.
         """
         self._require_running()
-        writes = self._keys.interrupt
+        writes = self.keys.interrupt
         if not writes:
             raise NotSupported(f"{self._slot}: this kind has no way to interrupt", hint="send keys, as C-c")
         self._look()
@@ -118,7 +118,7 @@ class Hands:
         if choice not in offered and choice != "deny":
             hint = f"it offers: {', '.join(offered)}" if offered else "only 'deny' is known to be safe here"
             raise InvalidField(f"the dialog has no choice {choice[:40]!r}", hint=hint, field="choice")
-        keys = {"accept": self._keys.accept, "deny": self._keys.deny}.get(choice)
+        keys = {"accept": self.keys.accept, "deny": self.keys.deny}.get(choice)
         if keys is None:
             raise NotSupported(f"{name}: this kind has no key for {choice!r}", hint=f"'meshd attach {name}'")
         return keys

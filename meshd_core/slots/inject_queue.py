@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from meshd_core.clock import now_ms, rfc3339, ulid
+from meshd_core.clock import now_ms, ulid
 from meshd_core.contracts.kinds import KindProfile
 from meshd_core.errors import (
     IdempotencyMismatch,
@@ -18,13 +18,12 @@ from meshd_core.errors import (
     InvalidField,
     Overloaded,
     QueueFull,
-    SlotBusy,
-    SlotWaiting,
     TooLarge,
 )
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.draft_hold import DraftHold
 from meshd_core.slots.human_typing import TypingHold
+from meshd_core.slots.readiness import Readiness
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, fingerprint, reached
 from meshd_core.slots.sanitize import sanitize
 from meshd_core.slots.typist import TypingFailed, TypingInDoubt, Typist
@@ -32,7 +31,6 @@ from meshd_core.types import MAX_PROMPT_BYTES, MAX_QUEUED, InjectRequest, Receip
 
 log = logging.getLogger(__name__)
 
-BLOCKED = frozenset({"waiting", "onboarding", "limited"})
 _QUIET_POLL_S = 0.1
 _LONGEST_WAIT_S = 60.0
 
@@ -53,7 +51,8 @@ class InjectQueue:
     ) -> None:
         self._slot, self._node, self._profile = slot, node, profile
         self._store, self._tracker, self._publish = store, tracker, publish
-        self._reply, self._silent_s = reply, silent_s
+        self._reply = reply
+        self._readiness = Readiness(slot, profile, tracker, silent_s)
         self._queue: deque[Entry] = deque()
         self._turn: Entry | None = None
         self._finishing: set[str] = set()
@@ -100,7 +99,7 @@ class InjectQueue:
         text, changes = sanitize(request.text, self._profile.sanitize)
         if request.submit and not text.strip():
             raise InvalidField("text: nothing is left to submit", hint="send a prompt that is not only blanks")
-        self._check_now(request)
+        self._readiness.require(request, bool(self._queue), self.human)
         if len(self._queue) >= MAX_QUEUED:
             raise QueueFull(f"{self._slot} has {MAX_QUEUED} prompts queued", limit=MAX_QUEUED)
         now = now_ms()
@@ -182,13 +181,25 @@ class InjectQueue:
         error = ReceiptError(code="agent_exited", message=what)
         if self._turn is not None:
             self._end(self._turn, "failed", error)
+        self._fail_queued(error)
+        for entry in list(self._queue):
+            self._leave(entry, "unknown", error)
+
+    def set_profile(self, profile: KindProfile) -> None:
+        """The kind's options changed; what is being typed goes on by the old ones."""
+        self._profile = self._readiness.profile = profile
+        if self._typist is not None:
+            self._typist.profile = profile
+
+    def retire(self) -> None:
+        """The slot is no longer in the configuration: what waits is not typed any more; what was typed goes on."""
+        message = f"{self._slot} is no longer in the configuration"
+        self._fail_queued(ReceiptError(code="slot_removed", message=message))
+
+    def _fail_queued(self, error: ReceiptError) -> None:
         for entry in list(self._queue):
             if entry.stage == "accepted":
-                self._queue.remove(entry)
-                self._end(entry, "failed", error)
-            else:
-                self._queue.remove(entry)
-                self._end(entry, "unknown", error)
+                self._leave(entry, "failed", error)
 
     def activity_changed(self) -> None:
         """The slot's activity or dialog changed."""
@@ -239,7 +250,7 @@ class InjectQueue:
                 await self._complete(self._turn)
             elif (entry := self._next()) is not None:
                 await self._type(entry)
-            elif self._hold.clearable and self._typist is not None and not self.human.active and self._calm():
+            elif self._hold.clearable and self._typist is not None and not self.human.active and self._readiness.calm():
                 await self._clear_draft(self._typist)
             else:
                 await self._sleep()
@@ -266,18 +277,7 @@ class InjectQueue:
         if not self._queue or self._typist is None or self.held is not None:
             return None
         head = self._queue[0]
-        return head if self._ready(head.when == "steer") else None
-
-    def _ready(self, steer: bool) -> bool:
-        state = self._tracker.activity.state
-        if state == "idle":
-            return True
-        if steer:
-            return state in ("busy", "stuck")
-        return state == "unknown" and not self._tracker.has_evidence and self._silent_s() >= self._profile.quiet_s
-
-    def _calm(self) -> bool:
-        return self._tracker.activity.state in ("idle", "unknown") and self._silent_s() >= 0.2
+        return head if self._readiness.ready(head.when == "steer") else None
 
     async def _type(self, entry: Entry) -> None:
         typist = self._typist
@@ -351,18 +351,6 @@ class InjectQueue:
         self._queue.append(entry)
         self._kick.set()
 
-    def _check_now(self, request: InjectRequest) -> None:
-        activity = self._tracker.activity
-        if request.when == "idle":
-            return
-        details = {"activity": activity}
-        if activity.state in BLOCKED:
-            hint = "answer the dialog first" if activity.state == "waiting" else None
-            raise SlotWaiting(f"{self._slot} is {activity.state}", hint=hint, **details)
-        self.human.require_over(self._slot)
-        if request.when == "now" and (self._queue or not self._ready(steer=False)):
-            raise SlotBusy(f"{self._slot} is {activity.state}", hint='use "when": "idle" to queue', **details)
-
     def record(self, entry: Entry, *stages: Stage) -> None:
         """Move `entry` to `stages`: on disk first, then for everyone to see. Raises Overloaded: the disk is full."""
         for stage in stages:
@@ -394,8 +382,3 @@ class InjectQueue:
     def _view(self, entry: Entry) -> Receipt:
         position = self._queue.index(entry) if entry.stage == "accepted" and entry in self._queue else None
         return entry.view(position)
-
-
-def exit_text(slot: str) -> str:
-    """What a receipt says when its agent ended before the prompt was done with."""
-    return f"the agent of {slot} exited at {rfc3339()}"

@@ -24,8 +24,14 @@ class Launcher:
         self, section: SlotSection, node: str, kind: AgentKind, profile: KindProfile, prepare: Prepare,
         secret_names: Collection[str],
     ) -> None:  # fmt: skip
-        self.section, self._node, self._kind, self._profile = section, node, kind, profile
-        self._prepare, self._secret_names = prepare, secret_names
+        self._node, self._prepare = node, prepare
+        self.configure(section, kind, profile, secret_names)
+
+    def configure(
+        self, section: SlotSection, kind: AgentKind, profile: KindProfile, secret_names: Collection[str]
+    ) -> None:
+        """The configuration changed: the next run is planned from this."""
+        self.section, self._kind, self.profile, self._secret_names = section, kind, profile, secret_names
 
     def plan(self, *, resume: bool, last_meta: Mapping[str, str], extra_meta: Mapping[str, str]) -> SpawnSpec:
         """What to spawn. Raises StartFailed with the reason: no such binary, no such folder, a plugin that failed."""
@@ -65,15 +71,15 @@ class Launcher:
         found = shutil.which(path, path=search)
         if found is None:
             where = "is not an executable file" if os.sep in name else "is not on PATH"
-            hint = self._profile.install_hint if self.section.command is None else "correct 'command' in meshd.toml"
+            hint = self.profile.install_hint if self.section.command is None else "correct 'command' in meshd.toml"
             raise StartFailed(f"slot {self.section.name}: {name!r} {where}", hint=hint, binary=name)
         return found
 
     def _command(self) -> tuple[str, ...]:
-        command = tuple(self.section.command or self._profile.commands)
+        command = tuple(self.section.command or self.profile.commands)
         if not command:
             raise StartFailed(
-                f"slot {self.section.name}: kind {self._profile.name!r} has no command of its own",
+                f"slot {self.section.name}: kind {self.profile.name!r} has no command of its own",
                 hint="set 'command' for the slot in meshd.toml",
             )
         return command

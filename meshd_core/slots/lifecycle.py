@@ -12,8 +12,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from meshd_core.clock import rfc3339
-from meshd_core.config.model import SlotSection
-from meshd_core.contracts.kinds import KindProfile
 from meshd_core.errors import MeshdError, SlotAlreadyRunning, SlotNotRunning, StartFailed
 from meshd_core.pty.client import KeeperClient
 from meshd_core.pty.errors import KeeperError, SpawnError, WriteError
@@ -41,25 +39,26 @@ class KeeperLink(Protocol):
 
 
 class Lifecycle:
-    """The process of one slot. `on_change()` after each change of status; `on_begin`/`on_end` around each run."""
+    """The process of one slot. `on_start()` before each start is planned, `on_change()` after each change of status,
+    `on_begin`/`on_end` around each run.
+    """
 
     def __init__(
         self,
-        section: SlotSection,
-        profile: KindProfile,
         launcher: Launcher,
         keeper: KeeperLink,
         output: Output,
         raw_head: Callable[[], int],
         *,
+        on_start: Callable[[], None],
         on_change: Callable[[], None],
         on_begin: Callable[[ChildInfo, bool], None],
         on_end: Callable[[ExitStatus, int], None],
         spawn_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
     ) -> None:
-        self._section, self._profile, self._launcher = section, profile, launcher
+        self._launcher, self._name = launcher, launcher.section.name
         self._keeper, self._output, self._raw_head = keeper, output, raw_head
-        self._on_change, self._on_begin, self._on_end = on_change, on_begin, on_end
+        self._on_start, self._on_change, self._on_begin, self._on_end = on_start, on_change, on_begin, on_end
         self._spawn_task = spawn_task
         self._lock = asyncio.Lock()
         self._budget = RestartBudget()
@@ -76,10 +75,20 @@ class Lifecycle:
         self.error: str | None = None
         self._forbidden: str | None = None
 
-    def forbid(self, reason: str) -> None:
-        """This slot can't be started, and why; what runs already is shown."""
-        self.error = self._forbidden = reason
-        self.status = "failed"
+    def forbid(self, reason: str | None) -> None:
+        """This slot can't be started, and why; what runs already is shown. None: it can, from now on."""
+        if reason is not None:
+            self.error = reason
+        elif self._forbidden is not None:
+            self.error = None
+        before, self._forbidden = self._forbidden, reason
+        if not self.alive and (before is None) != (reason is None):
+            self.status = "stopped" if reason is None else "failed"
+
+    @property
+    def alive(self) -> bool:
+        """Whether an agent runs, or is being started or stopped."""
+        return self.child is not None or self._lock.locked()
 
     # -- commands --
 
@@ -87,7 +96,7 @@ class Lifecycle:
         """Start the agent. Raises SlotAlreadyRunning, StartFailed."""
         async with self._lock:
             if self.child is not None:
-                raise SlotAlreadyRunning(f"slot {self._section.name} is {self.status} already", pid=self.child.pid)
+                raise SlotAlreadyRunning(f"slot {self._name} is {self.status} already", pid=self.child.pid)
             self._cancel_backoff()
             self._budget.reset()
             await self._start(resume)
@@ -97,7 +106,7 @@ class Lifecycle:
         async with self._lock:
             if self.child is None:
                 if self.status == "stopped":
-                    raise SlotNotRunning(f"slot {self._section.name} is not running")
+                    raise SlotNotRunning(f"slot {self._name} is not running")
                 self._cancel_backoff()
                 self._set("stopped")
                 return
@@ -130,19 +139,21 @@ class Lifecycle:
     def resize(self, size: Size) -> None:
         """Give the agent's terminal `size` until its next start. Raises SlotNotRunning."""
         if self.master is None:
-            raise SlotNotRunning(f"slot {self._section.name} is not running")
+            raise SlotNotRunning(f"slot {self._name} is not running")
         self._output.resize(size)
         self.master.resize(size.rows, size.cols)
         self._on_change()
 
     def _configured_size(self) -> Size:
-        return Size(rows=self._section.rows, cols=self._section.cols)
+        section = self._launcher.section
+        return Size(rows=section.rows, cols=section.cols)
 
     # -- runs --
 
     async def _start(self, resume: bool) -> None:
+        self._on_start()
         if self._forbidden is not None:
-            raise StartFailed(f"slot {self._section.name} can't be started: {self._forbidden}")
+            raise StartFailed(f"slot {self._name} can't be started: {self._forbidden}")
         self._set("starting")
         try:
             spec = self._launcher.plan(
@@ -206,7 +217,7 @@ class Lifecycle:
                 await self._gone(run, KILL_GRACE_S)
             await self._keeper.client.forget(run)
         except KeeperError as error:
-            log.warning("run not cleaned up", extra={"slot": self._section.name, "reason": str(error)})
+            log.warning("run not cleaned up", extra={"slot": self._name, "reason": str(error)})
 
     async def _gone(self, run: str, within_s: float) -> bool:
         """Wait until no process of `run` is left."""
@@ -219,7 +230,7 @@ class Lifecycle:
         return True
 
     def _follow_policy(self, code: int | None) -> None:
-        if not wants_restart(self._section.restart, code):
+        if not wants_restart(self._launcher.section.restart, code):
             self._set("stopped")
             return
         delay = self._budget.delay_after_exit()
@@ -229,7 +240,7 @@ class Lifecycle:
             return
         self._set("backoff")
         self._backoff = asyncio.get_running_loop().call_later(
-            delay, lambda: self._spawn_task(self._restart_after_exit(), f"restart {self._section.name}")
+            delay, lambda: self._spawn_task(self._restart_after_exit(), f"restart {self._name}")
         )
 
     async def _restart_after_exit(self) -> None:
@@ -239,13 +250,13 @@ class Lifecycle:
             try:
                 await self._start(False)
             except StartFailed as error:
-                log.warning("restart failed", extra={"slot": self._section.name, "reason": str(error)})
+                log.warning("restart failed", extra={"slot": self._name, "reason": str(error)})
                 return
             self.restarts += 1
 
     async def _stop(self, child: ChildInfo, grace_s: float | None) -> None:
         self._set("stopping")
-        recipe = self._profile.exit
+        recipe = self._launcher.profile.exit
         client = self._keeper.client
         polite_s = recipe.grace_s if grace_s is None else grace_s
         term_s = recipe.term_grace_s if grace_s is None else grace_s
@@ -255,13 +266,13 @@ class Lifecycle:
                 await client.kill(child.run, signal.SIGKILL)
                 await client.sweep(child.run, signal.SIGKILL)
                 if not await self._wait_end(KILL_GRACE_S):
-                    log.error("agent survives SIGKILL", extra={"slot": self._section.name, "pid": child.pid})
+                    log.error("agent survives SIGKILL", extra={"slot": self._name, "pid": child.pid})
         if (clean_up := self._clean_ups.get(child.run)) is not None:
             await asyncio.wait({clean_up}, timeout=2 * KILL_GRACE_S)
         self._set("stopped")
 
     async def _ask_to_exit(self) -> bool:
-        for number, keys in enumerate(self._profile.exit.keys):
+        for number, keys in enumerate(self._launcher.profile.exit.keys):
             if number:
                 await asyncio.sleep(_KEY_PAUSE_S)
             if self.master is None:
@@ -270,7 +281,7 @@ class Lifecycle:
                 await self.master.write(keys.encode(), 1.0)
             except (WriteError, OSError):
                 return False
-        return bool(self._profile.exit.keys)
+        return bool(self._launcher.profile.exit.keys)
 
     async def _wait_end(self, within_s: float) -> bool:
         try:
@@ -286,6 +297,12 @@ class Lifecycle:
         if status != self.status:
             self.status = status
             self._on_change()
+
+    def cancel_restart(self) -> None:
+        """No start will follow the last exit."""
+        self._cancel_backoff()
+        if self.status == "backoff":
+            self._set("stopped")
 
     def _cancel_backoff(self) -> None:
         if self._backoff is not None:

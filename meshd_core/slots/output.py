@@ -195,6 +195,19 @@ class Output:
         self.lines += len(lines)
         self._feed.publish_lines([(line.text, line.raw_end, line.skip) for line in lines])
 
+    def set_profile(self, profile: KindProfile) -> None:
+        """The kind's options changed; how lines are made counts from the next run."""
+        self._profile = profile
+
+    def change_filters(self) -> int:
+        """Judge by other filters from here on; what the old ones held back comes out first.
+
+        The raw offset up to which the old ones have judged.
+        """
+        self._publish(self._chain.flush())
+        self._chain = self._make_chain(self._chain.fed_to)
+        return self._chain.fed_to
+
     def gap(self, gap: Gap) -> None:
         """Tell readers that output was lost."""
         self._flush_unfinished()

@@ -103,6 +103,11 @@ def fingerprint(request: InjectRequest) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+def exit_text(slot: str) -> str:
+    """What a receipt says when its agent ended before the prompt was done with."""
+    return f"the agent of {slot} exited at {rfc3339()}"
+
+
 class ReceiptStore:
     """All receipts of the node. Calls block for some 20 µs; used on the event loop.
 

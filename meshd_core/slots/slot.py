@@ -4,37 +4,36 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from meshd_core.config.model import SlotSection
-from meshd_core.contracts.events import DialogData, EventData, ExitData
-from meshd_core.contracts.filters import OutputFilter
-from meshd_core.contracts.kinds import AgentKind, KindProfile, Run, Turn
-from meshd_core.errors import SlotNotRunning
+from meshd_core.contracts.events import EventData
+from meshd_core.contracts.kinds import KindProfile, Run, Turn
+from meshd_core.errors import SlotNotRunning, SlotRemoved
 from meshd_core.pty.messages import ChildInfo
 from meshd_core.slots.activity import ActivityTracker, Silence
 from meshd_core.slots.agent_channel import AgentChannel
+from meshd_core.slots.announcer import Announcer
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.hands import Hands
-from meshd_core.slots.inject_queue import InjectQueue, exit_text
+from meshd_core.slots.inject_queue import InjectQueue
 from meshd_core.slots.keyboard import Keyboard
-from meshd_core.slots.launch import Launcher, Prepare
+from meshd_core.slots.launch import Launcher
 from meshd_core.slots.lifecycle import KeeperLink, Lifecycle
 from meshd_core.slots.output import Output
-from meshd_core.slots.receipts import Entry, ReceiptStore
+from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, compare
+from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
 from meshd_core.slots.screen_watch import ScreenWatch
 from meshd_core.slots.typist import Typist
-from meshd_core.slots.views import Views, inject_data
+from meshd_core.slots.views import Views
 from meshd_core.terminal.emulator import Signal
 from meshd_core.terminal.journal import Journal
 from meshd_core.terminal.output_chain import OutputChain
 from meshd_core.terminal.records import Kind
 from meshd_core.types import (
-    Dialog,
-    DialogEvent,
+    ConfigState,
     EndEvent,
     ExitStatus,
     InjectRequest,
@@ -52,24 +51,7 @@ _SILENCE_CHECK_S = 5.0
 _REDRAW_PAUSE_S = 0.2
 _AFTER_FAULT_S = 1.0
 _WORDS_S = 0.5
-MAX_EVENT_REPLY_CHARS = 32_768
-"""A longer reply is left out of `inject` events: the ring is for many events; the receipt has it."""
-
-
-class SlotPlan(msgspec.Struct, frozen=True):
-    """All that is decided of a slot before it lives."""
-
-    section: SlotSection
-    """`cwd` absolute."""
-    node: str
-    kind: AgentKind
-    profile: KindProfile
-    filters: list[OutputFilter]
-    journal_path: Path
-    prepare: Prepare
-    secret_names: frozenset[str]
-    unavailable: str | None = None
-    """Why this slot can't be started: its kind's plugin failed."""
+_READERS_GONE_S = 3.0
 
 
 class Slot:
@@ -79,8 +61,8 @@ class Slot:
         self, plan: SlotPlan, keeper: KeeperLink, store: ReceiptStore, tell: Callable[[EventData], None]
     ) -> None:
         section = plan.section
-        self._tell = tell
-        self.name, self.section, self.profile, self.kind = section.name, section, plan.profile, plan.kind
+        self.name = section.name
+        self._plan = LivingPlan(plan, self._configured)
         self.launcher = Launcher(section, plan.node, plan.kind, plan.profile, plan.prepare, plan.secret_names)
         self._filter_errors = 0
         self._journal = Journal.open(plan.journal_path)
@@ -89,20 +71,21 @@ class Slot:
         self._silence = Silence()
         self._output = Output(
             self._journal, self.feed, plan.profile,
-            lambda start: OutputChain(section.name, plan.filters, start=start, on_error=self._filter_failed),
+            lambda start: OutputChain(self.name, self._plan.now.filters, start=start, on_error=self._filter_failed),
             Size(rows=section.rows, cols=section.cols), reply=self._answer_query, signal=self._signal,
             touched=self._touched,
         )  # fmt: skip
         self._keyboard = Keyboard(self._journal, self._output, self._tracker, lambda: self._life.master)
+        self._announcer = Announcer(self.feed, tell)
         self.queue = InjectQueue(
             section.name, plan.node, plan.profile, store, self._tracker,
-            publish=self._publish_receipt, reply=self._reply,
+            publish=self._announcer.receipt_moved, reply=self._reply,
             silent_s=lambda: self._silence.seconds,
         )  # fmt: skip
         self._life = Lifecycle(
-            section, plan.profile, self.launcher, keeper, self._output, lambda: self._journal.raw_head,
-            on_change=self._state_changed, on_begin=self._run_began, on_end=self._run_ended,
-            spawn_task=self._spawn_task,
+            self.launcher, keeper, self._output, lambda: self._journal.raw_head,
+            on_start=self._plan.take_up, on_change=self._state_changed, on_begin=self._run_began,
+            on_end=self._run_ended, spawn_task=self._spawn_task,
         )  # fmt: skip
         self.hands = Hands(
             section.name, plan.profile.keys, self._keyboard, self._tracker,
@@ -111,19 +94,18 @@ class Slot:
         )  # fmt: skip
         self._views = Views(
             plan.node, self.launcher, self._life, self._tracker, self._output, self.queue, self.feed, self._keyboard,
-            lambda: self._filter_errors,
+            lambda: self._filter_errors, lambda: self._plan.state,
         )  # fmt: skip
+        self._announcer.open(self._views)
         if (record := self._journal.newest(Kind.END)) is not None:
             self._life.exit = msgspec.json.decode(record.data, type=EndEvent).exit
-        if plan.unavailable is not None:
-            self._life.forbid(plan.unavailable)
+        self._life.forbid(plan.unavailable)
         self._tasks: asyncio.TaskGroup | None = None
         self._channel = AgentChannel(self.name, plan.kind, self._tracker.observe, self._version_known, self._spawn_task)
         self._screen_watch = ScreenWatch(self._look)
         self._changed = asyncio.Event()
-        self._shown_dialog: Dialog | None = None
         self._proofs: list[tuple[int, str]] = []
-        self._leaving = False
+        self._leaving = self._closed = False
 
     # -- what is seen --
 
@@ -147,11 +129,58 @@ class Slot:
         """Wait for a change of status, activity or dialog after which `reached()`; False if none came in time."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not reached():
+                while not self._closed and not reached():
                     await self._changed.wait()
         except TimeoutError:
             return False
         return True
+
+    # -- configuration --
+
+    @property
+    def section(self) -> SlotSection:
+        """What the slot lives by now; of a living agent's, the part that it was started with."""
+        return self._plan.now.section
+
+    @property
+    def profile(self) -> KindProfile:
+        return self._plan.now.profile
+
+    @property
+    def config(self) -> ConfigState:
+        return self._plan.state
+
+    def compare(self, plan: SlotPlan) -> Differences:
+        """What differs between `plan` and what the slot lives by."""
+        return compare(self._plan.now, plan)
+
+    def update(self, plan: SlotPlan) -> None:
+        """Take up a changed configuration: at once what a living agent allows, at its next start the rest."""
+        self._plan.update(plan, self._life.alive)
+        self._announcer.config_changed()
+
+    def retire(self) -> None:
+        """The file has this slot no more: no prompts, no start; what runs may be stopped."""
+        self._plan.retired = True
+        self._life.cancel_restart()
+        self.queue.retire()
+        self._announcer.config_changed()
+
+    def _configured(self, before: SlotPlan) -> None:
+        plan = self._plan.now
+        self.launcher.configure(plan.section, plan.kind, plan.profile, plan.secret_names)
+        if plan.profile != before.profile:
+            self._tracker.set_profile(plan.profile, self._views.agent_version)
+            self._output.set_profile(plan.profile)
+            self.queue.set_profile(plan.profile)
+            self.hands.keys = plan.profile.keys
+        self._channel.kind = plan.kind
+        self._life.forbid(plan.unavailable)
+        if plan.section.filters != before.section.filters:
+            self._output.change_filters()
+        size = Size(rows=plan.section.rows, cols=plan.section.cols)
+        if self._life.master is not None and size != Size(rows=before.section.rows, cols=before.section.cols):
+            self._life.resize(size)
 
     # -- tasks --
 
@@ -173,10 +202,18 @@ class Slot:
                     task.cancel()
         self._tasks = None
 
-    def close_readers(self) -> None:
-        """The daemon drains: streams say `bye`, waits end."""
+    def close_readers(self, reason: str = "draining") -> None:
+        """The daemon drains, or the slot is removed: streams say `bye`, waits end."""
         self.queue.close()
-        self.feed.close()
+        self.feed.close(reason)
+
+    async def removed(self) -> None:
+        """The slot is no more: tell everyone, and wait until nobody reads it; `close` comes next."""
+        self._announcer.removed()
+        self.close_readers("removed")
+        self._closed = True
+        self._changed.set()
+        await self.feed.readers_gone(_READERS_GONE_S)
 
     def close(self) -> None:
         """After `running`: free the terminal and the journal."""
@@ -237,6 +274,8 @@ class Slot:
 
     async def inject(self, request: InjectRequest, principal: str, key: str | None) -> Receipt:
         """Queue a prompt and wait for its `until`. Raises SlotNotRunning and what `InjectQueue.accept` raises."""
+        if self._plan.retired:
+            raise SlotRemoved(self.name)
         if self._life.child is None or self._life.status not in ("running", "starting"):
             entry = self.queue.known(request, principal, key)
             if entry is None:
@@ -296,8 +335,7 @@ class Slot:
         self._channel.close()
         self._tracker.reset()
         self.queue.agent_exited(exit_text(self.name))
-        self.feed.publish_event(Kind.END, EndEvent(exit=status, pid=pid))
-        self._tell(ExitData(exit=status, pid=pid))
+        self._announcer.run_ended(status, pid)
 
     def _restore_activity(self) -> None:
         """What the journal's newest `state` event says: it holds until something newer is seen."""
@@ -345,29 +383,9 @@ class Slot:
         """Tell readers, waiters and the snapshot; the journal's `state` events are what an adoption starts from."""
         if self._life.status == "stopping":
             self.queue.agent_stopping()
-        before, dialog = self._shown_dialog, self._tracker.dialog
-        self._shown_dialog = dialog
-        state = StateEvent(status=self._life.status, activity=self._views.activity(), dialog=self._views.dialog(dialog))
-        self.feed.set_snapshot(state)
-        self.feed.publish_event(Kind.STATE, state)
-        if (before.id if before else None) != (dialog.id if dialog else None):
-            if (closed := self._views.dialog(before)) is not None:
-                self._dialog_changed("closed", closed)
-            if state.dialog is not None:
-                self._dialog_changed("opened", state.dialog)
-        self._tell(self._views.slot_data())
+        self._announcer.state_changed()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-
-    def _dialog_changed(self, event: Literal["opened", "closed"], dialog: Dialog) -> None:
-        self.feed.publish_event(Kind.DIALOG, DialogEvent(event=event, dialog=dialog))
-        self._tell(DialogData(event=event, dialog=dialog))
-
-    def _publish_receipt(self, receipt: Receipt) -> None:
-        if receipt.reply is not None and len(receipt.reply) > MAX_EVENT_REPLY_CHARS:
-            receipt = msgspec.structs.replace(receipt, reply=None)
-        self.feed.publish_event(Kind.INJECT, receipt)
-        self._tell(inject_data(receipt))
 
     def _filter_failed(self, name: str, error: Exception) -> None:
         self._filter_errors += 1

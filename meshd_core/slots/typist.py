@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from meshd_core.clock import monotonic, now_ms
-from meshd_core.contracts.kinds import KindProfile, Turn
+from meshd_core.contracts.kinds import KindProfile, SubmitRecipe, Turn
 from meshd_core.pty.errors import WriteTimeout
 from meshd_core.slots.receipts import Entry
 from meshd_core.slots.sanitize import PASTE_END, PASTE_START
@@ -67,9 +67,12 @@ class Typist:
     ) -> None:
         self._terminal = terminal
         self._finished = finished
-        self._profile = profile
-        self._recipe = profile.submit
+        self.profile = profile
         self._record = record
+
+    @property
+    def _recipe(self) -> SubmitRecipe:
+        return self.profile.submit
 
     async def type(self, entry: Entry) -> None:
         """Type `entry` as far as the kind can prove it; sets `capped` there. Raises TypingFailed, TypingInDoubt."""
@@ -91,7 +94,7 @@ class Typist:
         entry.raw_mark = self._terminal.raw_head
         entry.line_mark = self._terminal.last_n
         entry.entered_ms = now_ms()
-        if self._profile.proves == "written":
+        if self.profile.proves == "written":
             entry.capped = True  # before Enter, so that a crash right after it leaves no doubt to resolve
         self._record(entry, *before_enter, "entered")
         await self._write(self._recipe.enter.encode())

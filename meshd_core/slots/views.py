@@ -13,7 +13,18 @@ from meshd_core.slots.keyboard import Keyboard
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.lifecycle import Lifecycle
 from meshd_core.slots.output import Output
-from meshd_core.types import Activity, Dialog, OutputRange, Receipt, Slot, SlotConfig, SlotCounters, SlotDetail
+from meshd_core.types import (
+    Activity,
+    ConfigState,
+    Dialog,
+    OutputRange,
+    Receipt,
+    Slot,
+    SlotConfig,
+    SlotCounters,
+    SlotDetail,
+    StateEvent,
+)
 
 
 class Views:
@@ -22,11 +33,12 @@ class Views:
     def __init__(
         self, node: str, launcher: Launcher, life: Lifecycle, tracker: ActivityTracker, output: Output,
         queue: InjectQueue, feed: Feed, keyboard: Keyboard, filter_errors: Callable[[], int],
+        config: Callable[[], ConfigState],
     ) -> None:  # fmt: skip
         self._node, self._launcher, self._life = node, launcher, life
         self._tracker, self._output, self._queue, self._feed = tracker, output, queue, feed
         self._keyboard = keyboard
-        self._filter_errors = filter_errors
+        self._filter_errors, self._config = filter_errors, config
         self.agent_version: str | None = None
 
     def activity(self) -> Activity:
@@ -49,6 +61,15 @@ class Views:
             options=tuple(msgspec.structs.replace(option, label=shown(option.label)) for option in dialog.options),
             evidence=tuple(msgspec.structs.replace(item, matched=shown(item.matched)) for item in dialog.evidence),
         )
+
+    @property
+    def open_dialog(self) -> Dialog | None:
+        """The dialog as it is, unfiltered: to be compared, not shown."""
+        return self._tracker.dialog
+
+    def state(self) -> StateEvent:
+        """Status, activity and dialog as a `state` event tells them."""
+        return StateEvent(status=self._life.status, activity=self.activity(), dialog=self.dialog(self._tracker.dialog))
 
     def slot(self) -> Slot:
         """The slot as lists show it."""
@@ -76,15 +97,16 @@ class Views:
                 lines=self._feed.last_n() - self._feed.first_n() + 1,
             ),
             error=self._life.error,
+            config=self._config(),
         )
 
-    def slot_data(self) -> SlotData:
+    def slot_data(self, removed: bool = False) -> SlotData:
         """The slot as an event of the bus tells it."""
         slot = self.slot()
         return SlotData(
             kind=slot.kind, labels=slot.labels, status=slot.status, activity=slot.activity, dialog=slot.dialog,
             title=slot.title, pid=slot.pid, restarts=slot.restarts, queue=slot.queue,
-            agent_version=slot.agent_version, error=slot.error, config=slot.config,
+            agent_version=slot.agent_version, error=slot.error, config=slot.config, removed=removed,
         )  # fmt: skip
 
     def detail(self) -> SlotDetail:

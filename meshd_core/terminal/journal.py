@@ -92,6 +92,10 @@ class Journal:
         os.close(self._fd)
         self._fd = -1
 
+    @property
+    def closed(self) -> bool:
+        return self._fd < 0
+
     def _release(self) -> None:
         self._raw.release()
         self._ring.release()

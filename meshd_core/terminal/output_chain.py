@@ -122,6 +122,11 @@ class OutputChain:
         if self._on_error is not None:
             self._on_error(name, exc)
 
+    @property
+    def fed_to(self) -> int:
+        """The raw offset up to which lines were fed."""
+        return self._last
+
     def resume(self, skip: int) -> None:
         """Swallow the next `skip` lines: they were emitted before the crash whose replay is fed now."""
         self._skip = skip

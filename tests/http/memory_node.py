@@ -52,6 +52,7 @@ class MemoryFeed:
     def __init__(self, epoch: str = "e1", keep: int = 1_000_000) -> None:
         self.epoch = epoch
         self.closing = asyncio.Event()
+        self.bye_reason = ""
         self.tail = 0
         self.head = 0
         self.reading = 0
