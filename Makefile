@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 PORT ?= 9451
 
-.PHONY: run test check format test-agents bench clean
+.PHONY: run test check format test-agents test-supabase bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/meshd demo --port $(PORT)
@@ -24,6 +24,10 @@ check: $(VENV)/installed-dev
 AGENTS ?= claude,opencode
 test-agents: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/agents --agents=$(AGENTS)
+
+# The real @supabase/lite from npm, on embedded PGlite; kept in the same cache.
+test-supabase: $(VENV)/installed-dev
+	$(BIN)/python -m pytest plugins/meshd-supabase -m supabase
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
