@@ -25,3 +25,12 @@ def reaches(principal: Principal, slot: str, node: str, own_node: str) -> bool:
 def reaches_all(principal: Principal) -> bool:
     """Whether nothing on this node is hidden from `principal`."""
     return EVERYTHING in principal.slots or "*" in principal.slots
+
+
+def reaches_some(principal: Principal, node: str, own_node: str) -> bool:
+    """Whether there can be a slot of `node` that `principal` reaches."""
+    for glob in principal.slots:
+        _, at, node_glob = glob.partition("@")
+        if fnmatchcase(node, node_glob) if at else node == own_node:
+            return True
+    return False

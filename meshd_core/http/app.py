@@ -24,6 +24,7 @@ from meshd_core.http.protocol import RequestIds
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
 from meshd_core.http.table import RouteParts, core_routes
+from meshd_core.http.via import check_via
 from meshd_core.mesh.mesh import Mesh
 
 PROTOCOL = "1.0"
@@ -52,6 +53,8 @@ class HttpApp:
         self.hub = Hub()
         self.request_ids = RequestIds()
         self._audit = parts.audit
+        self._service = parts.service
+        self._named = (b"meshd-node", parts.service.name.encode())
         self._gate = Gate(parts.service, parts.chain, parts.rules)
         node = NodeApi(parts.service, parts.tokens)
         routed = RouteParts(parts.service, self.hub, self.closing, parts.mesh, parts.fleet)
@@ -81,6 +84,9 @@ class HttpApp:
         try:
             exchange.read_headers()
             await self._gate.admit(exchange)
+            if exchange.principal is not None:
+                exchange.extra.append(self._named)
+            check_via(exchange, self._service.name)
             if self._gate.is_preflight(exchange):
                 await exchange.answer(204, b"", headers=_PREFLIGHT)
                 return

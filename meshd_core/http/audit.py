@@ -33,6 +33,8 @@ class AuditLine(Struct, frozen=True, omit_defaults=True):
     request_id: str
     bytes: int
     sha256: str
+    claimed: str | None = None
+    """For whom the node that asked says to ask; judged by nobody."""
     text: str | None = None
 
 
@@ -47,8 +49,9 @@ class AuditLog:
         self.lost = 0
 
     def record(
-        self, principal: Principal, peer: Peer, action: str, slot: str | None, request_id: str, content: bytes
-    ) -> None:
+        self, principal: Principal, peer: Peer, action: str, slot: str | None, request_id: str, content: bytes,
+        claimed: str | None = None,
+    ) -> None:  # fmt: skip
         """Write one line. Never raises for want of disk or permission."""
         line = AuditLine(
             time=rfc3339(),
@@ -61,6 +64,7 @@ class AuditLog:
             request_id=request_id,
             bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
+            claimed=claimed,
             text=content.decode("utf-8", "replace") if self._keep_text else None,
         )
         data = msgspec.json.encode(line) + b"\n"

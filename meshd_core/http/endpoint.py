@@ -22,6 +22,7 @@ from meshd_core.errors import (
 from meshd_core.http.audit import AuditLog
 from meshd_core.http.exchange import Exchange
 from meshd_core.http.routes import MAX_BODY_BYTES, Call, NoQuery, Reply, RouteSpec
+from meshd_core.http.via import claimed_subject
 from meshd_core.types import InjectRequest
 
 MAX_QUERY_FIELDS = 32
@@ -75,7 +76,8 @@ class _Runner:
             content = body.text.encode("utf-8", "replace") if isinstance(body, InjectRequest) else raw
             request_id = exchange.request_id.decode()
             slot = params.get("slot")
-            self._audit.record(principal, exchange.connection.peer, self._action, slot, request_id, content)
+            claimed = claimed_subject(exchange, principal)
+            self._audit.record(principal, exchange.connection.peer, self._action, slot, request_id, content, claimed)
         began = monotonic()
         try:
             found = await spec.handler(call)

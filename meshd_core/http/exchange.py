@@ -22,7 +22,17 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 
 _SINGLE = frozenset(
-    {b"host", b"origin", b"content-type", b"content-length", b"content-encoding", b"idempotency-key", b"last-event-id"}
+    {
+        b"host",
+        b"origin",
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"idempotency-key",
+        b"last-event-id",
+        b"meshd-via",
+        b"meshd-subject",
+    }
 )
 _JSON = (b"content-type", b"application/json")
 _FIXED = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

@@ -74,6 +74,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._fanouts: dict[int, Fanout] = {}
+        self._others = 0
         self.closing = False
 
     @contextmanager
@@ -94,7 +95,16 @@ class Hub:
 
     def readers(self) -> int:
         """How many streams are open."""
-        return sum(fanout.readers for fanout in self._fanouts.values())
+        return sum(fanout.readers for fanout in self._fanouts.values()) + self._others
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a stream that is not read from a feed of this node."""
+        self._others += 1
+        try:
+            yield
+        finally:
+            self._others -= 1
 
     def close(self) -> None:
         """Tell every reader that the server ends: it says `bye`."""

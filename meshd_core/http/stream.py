@@ -16,7 +16,7 @@ CHECK_EVERY_S = 4.0
 """A little less than the pulse that wakes idle readers: a revoked credential ends its streams within about 5 s."""
 BYE_TIMEOUT_S = 1.5
 """How long a reader that takes nothing may hold up the end of the daemon."""
-_CONTENT_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
+CONTENT_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
 class Start:
@@ -56,7 +56,7 @@ class Reader:
 
     async def run(self) -> None:
         """Send the whole answer. Raises ClientGone."""
-        await self._exchange.start(200, (_CONTENT_TYPE,))
+        await self._exchange.start(200, (CONTENT_TYPE,))
         with self._hub.join(self._feed) as fanout:
             await self._open()
             while not (self._hub.closing or self._feed.closing.is_set()):

@@ -32,6 +32,7 @@ from meshd_core.fleet.fleet import Fleet
 from meshd_core.http.control_api import ControlApi
 from meshd_core.http.fanout import Hub
 from meshd_core.http.node_api import Document, NodeApi
+from meshd_core.http.proxy import Proxy
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
 from meshd_core.http.slots_api import OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
@@ -83,10 +84,14 @@ class RouteParts(Struct, frozen=True):
 def core_routes(parts: RouteParts, node: NodeApi) -> list[RouteSpec]:
     """The table. Source: protocol sections 3 and 4."""
     slots = SlotsApi(parts.service, parts.hub, parts.closing)
-    return [
+    specs = [
         *_slot_routes(slots), *_output_routes(slots), *_lifecycle_routes(slots),
         *_control_routes(ControlApi(parts.service, slots)), *_node_routes(node),
     ]  # fmt: skip
+    if parts.mesh is None:
+        return specs
+    proxy = Proxy(parts.mesh, parts.service.name, parts.hub, parts.closing)
+    return [proxy.around(spec) for spec in specs]
 
 
 def _slot_routes(slots: SlotsApi) -> list[RouteSpec]:
