@@ -25,14 +25,18 @@ class EventBus:
         self._seq = 0
         self._subscribers: list[Subscriber] = []
 
-    def publish(self, slot: str | None, data: EventData) -> None:
-        """Tell every subscriber."""
+    def stamp(self, slot: str | None, data: EventData) -> FleetEvent:
+        """An event with the next number, told to nobody: for a receiver that needs to hear a state again."""
         self._seq += 1
-        if not self._subscribers:
-            return
-        event = FleetEvent(
+        return FleetEvent(
             id=uuid7(), node=self.node, boot_id=self.boot_id, seq=self._seq, at=rfc3339(), slot=slot, data=data
         )
+
+    def publish(self, slot: str | None, data: EventData) -> None:
+        """Tell every subscriber."""
+        if not self._subscribers:
+            return
+        event = self.stamp(slot, data)
         for subscriber in tuple(self._subscribers):
             try:
                 subscriber(event)

@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "stop": "meshd_core.cli.lifecycle:stop",
     "restart": "meshd_core.cli.lifecycle:restart",
     "token": "meshd_core.cli.tokens:token",
+    "sinks": "meshd_core.cli.sinks:sinks",
     "plugin": "meshd_core.cli.plugins:plugin",
     "config": "meshd_core.cli.config:config",
 }

@@ -29,6 +29,8 @@ from meshd_core.types import (
     Screen,
     ShutdownAnswer,
     ShutdownRequest,
+    SinkInfo,
+    SinkList,
     Slot,
     SlotDetail,
     SlotList,
@@ -203,6 +205,10 @@ class MeshdClient:
 
     def node(self) -> Node:
         return self._get("/node", Node)
+
+    def sinks(self) -> list[SinkInfo]:
+        """The fleet sinks, in the order of the configuration."""
+        return self._get("/sinks", SinkList).sinks
 
     def plugins(self) -> list[PluginInfo]:
         return self._get("/plugins", PluginList).plugins

@@ -8,7 +8,7 @@ from msgspec import Struct
 from meshd_core.config.decode import decode
 from meshd_core.config.lines import KeyPath
 from meshd_core.config.load import LoadedConfig
-from meshd_core.config.model import Config, SlotSection
+from meshd_core.config.model import Config, DeliverySection, SlotSection
 from meshd_core.config.places import default_node_name
 from meshd_core.config.problems import ConfigErrors, ConfigProblem, did_you_mean, in_file_order, nearest
 from meshd_core.config.rules import expand_cwd, secret_names, unreadable_secrets
@@ -62,6 +62,7 @@ class CheckedSink(Struct, frozen=True):
     options: Any
     unavailable: str | None = None
     """Why it can't work: the plugin that may bring it failed."""
+    delivery: DeliverySection = DeliverySection()
 
 
 class CheckedConfig(Struct, frozen=True):
@@ -144,16 +145,19 @@ class _Check:
             missing = self._missing((*path, "plugin"), "sink", plugin, known)
             (self.warnings if self.inventory.broken else problems).append(missing)
             return CheckedSink(name, plugin, None, unavailable=f"{missing.reason} ({missing.hint})")
-        given = {key: value for key, value in table.items() if key != "plugin"}
+        delivery, found = decode(DeliverySection, table.get("delivery", {}), self.document, (*path, "delivery"))
+        problems += found
+        delivery = delivery or DeliverySection()
+        given = {key: value for key, value in table.items() if key not in ("plugin", "delivery")}
         kind = known[plugin]
         if kind is None:
             problems += [self.document.problem((*path, key), f"sink {plugin!r} has no such option") for key in given]
-            return CheckedSink(name, plugin, None)
+            return CheckedSink(name, plugin, None, delivery=delivery)
         options, found = decode(kind, given, self.document, path)
         problems += found
         if options is not None:
             problems += unreadable_secrets(options, self.document, path, self.base)
-        return CheckedSink(name, plugin, options)
+        return CheckedSink(name, plugin, options, delivery=delivery)
 
     def kind(self, slot: SlotSection, path: KeyPath) -> _Kind:
         """A slot's kind and its options, or what is wrong with them."""

@@ -65,6 +65,20 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the audit log keeps the text of prompts, not only their size and SHA-256."""
 
 
+class DeliverySection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `delivery` of a `[sinks.<name>]`: how core delivers to it. Every other key is the sink's own."""
+
+    batch_events: Annotated[int, Meta(ge=1, le=10_000)] = 200
+    """A batch is sent once it has so many events, or `batch_bytes`, or its oldest event has waited `batch_wait_s`."""
+    batch_bytes: Annotated[int, Meta(ge=1024, le=16_777_216)] = 262_144
+    batch_wait_s: Annotated[float, Meta(ge=0, le=3600)] = 2.0
+    queue_events: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
+    """What may wait for the receiver; beyond it, and beyond `queue_bytes`, the oldest is dropped."""
+    queue_bytes: Annotated[int, Meta(ge=65_536, le=1_073_741_824)] = 8_388_608
+    timeout_s: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    """For one batch."""
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     node: NodeSection = field(default_factory=NodeSection)
     slots: list[SlotSection] = field(default_factory=list)

@@ -46,7 +46,11 @@ class SinkBusy(Exception):
 
 
 class SinkConnection:
-    """One open instance. Core calls `send` for one batch at a time, with a timeout, from one task."""
+    """One open instance. Core calls `send` for one batch at a time, with a timeout.
+
+    `FleetSink.open`, `send` and `close` run in a thread of the instance's own, on an event loop of its own: code that
+    blocks holds up this sink alone. What belongs to the daemon's loop (the hooks' context) must not be used there.
+    """
 
     async def send(self, batch: Sequence[FleetEvent]) -> None:
         """Deliver `batch`, in order. Returning means: delivered. The same batch may come again, with the same ids.

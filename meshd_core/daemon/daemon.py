@@ -103,7 +103,7 @@ class Daemon:
                     loop.add_signal_handler(signum, self._signalled)
                 token_file = self._tokens.ensure_admin()
                 await self._autostart()
-                await stack.enter_async_context(fleet.running())
+                await stack.enter_async_context(fleet.running(listeners.urls))
                 await stack.enter_async_context(mesh.running())
                 async with serving(
                     node, mesh, fleet, listeners, chain, self._tokens, self._config, self._places
@@ -121,7 +121,7 @@ class Daemon:
 
     def _fleet(self, node: LocalNode) -> Fleet:
         read_secret = partial(resolve, base=self._config.loaded.base)
-        fleet = Fleet(self._host.sinks, self._bus, self._places.state_dir / "sinks", read_secret, node.node)
+        fleet = Fleet(self._host.sinks, self._bus, self._places.state_dir / "sinks", read_secret, node)
         fleet.update(self._config.sinks)
         return fleet
 

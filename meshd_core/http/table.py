@@ -31,6 +31,7 @@ from meshd_core.errors import (
 from meshd_core.fleet.fleet import Fleet
 from meshd_core.http.control_api import ControlApi
 from meshd_core.http.fanout import Hub
+from meshd_core.http.fleet_api import fleet_routes
 from meshd_core.http.node_api import Document, NodeApi
 from meshd_core.http.proxy import Proxy
 from meshd_core.http.routes import RouteSpec
@@ -87,6 +88,7 @@ def core_routes(parts: RouteParts, node: NodeApi) -> list[RouteSpec]:
     specs = [
         *_slot_routes(slots), *_output_routes(slots), *_lifecycle_routes(slots),
         *_control_routes(ControlApi(parts.service, slots)), *_node_routes(node),
+        *fleet_routes(parts.fleet),
     ]  # fmt: skip
     if parts.mesh is None:
         return specs

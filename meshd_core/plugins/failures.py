@@ -1,6 +1,7 @@
 """What plugins do wrong, in words; and the one error that a plugin's failure can stop the daemon with."""
 
 import logging
+from collections.abc import Callable
 
 from meshd_core.errors import ExitCode, StartupError
 
@@ -23,10 +24,13 @@ class BadPlugin(Exception):
     """A plugin breaks a rule of the API. The message says which and how to keep it."""
 
 
-def describe(error: BaseException) -> str:
-    """One line for people: type and message, without traceback and control characters, at most 400 characters."""
+def describe(error: BaseException, hide: Callable[[str], str] = str) -> str:
+    """One line for people: type and message, without traceback and control characters, at most 400 characters.
+
+    `hide` takes out of the message what must not be shown.
+    """
     try:
-        text = str(error)
+        text = hide(str(error))
     except PLUGIN_ERRORS:
         text = "(its message can't be shown)"
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -102,12 +102,7 @@ class Views:
 
     def slot_data(self, removed: bool = False) -> SlotData:
         """The slot as an event of the bus tells it."""
-        slot = self.slot()
-        return SlotData(
-            kind=slot.kind, labels=slot.labels, status=slot.status, activity=slot.activity, dialog=slot.dialog,
-            title=slot.title, pid=slot.pid, restarts=slot.restarts, queue=slot.queue,
-            agent_version=slot.agent_version, error=slot.error, config=slot.config, removed=removed,
-        )  # fmt: skip
+        return slot_data(self.slot(), removed)
 
     def detail(self) -> SlotDetail:
         """The slot with its configuration, counters and queue."""
@@ -127,6 +122,15 @@ class Views:
             queued=self._queue.ids(),
             held=self._queue.held,
         )  # fmt: skip
+
+
+def slot_data(slot: Slot, removed: bool = False) -> SlotData:
+    """A slot as lists show it, as an event of the bus."""
+    return SlotData(
+        kind=slot.kind, labels=slot.labels, status=slot.status, activity=slot.activity, dialog=slot.dialog,
+        title=slot.title, pid=slot.pid, restarts=slot.restarts, queue=slot.queue,
+        agent_version=slot.agent_version, error=slot.error, config=slot.config, removed=removed,
+    )  # fmt: skip
 
 
 def inject_data(receipt: Receipt) -> InjectData:

@@ -38,6 +38,7 @@ from meshd_core.types import (
     Node,
     OutputPage,
     Receipt,
+    SinkList,
     SlotList,
     Status,
 )
@@ -190,6 +191,7 @@ _SHAPES: list[tuple[str, Any]] = [
     ('{"lines": ', OutputPage),
     ('{"name": ', Node),
     ('{"error": ', ErrorAnswer),
+    ('{"sinks": [', SinkList),
     ('{"dialog_id": ', AnswerRequest),
 ]
 
