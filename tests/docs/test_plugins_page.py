@@ -1,6 +1,8 @@
 """docs/plugins.md documents every hook with its exact signature, and its examples load."""
 
 import ast
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -81,3 +83,21 @@ def test_the_plugins_of_this_repository_are_listed(page: Page) -> None:
     for path in (ROOT / "plugins").iterdir():
         if (path / "pyproject.toml").exists():
             assert path.name in page.section("Built-ins and installed kinds")
+
+
+def test_the_example_of_a_sinks_test_passes(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "test_folder.py").write_text(page.code("python", "Testing a sink")[0])
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
