@@ -29,6 +29,10 @@ class AuthChain:
         for provider in self._providers:
             provider.check(listeners_are_local)
 
+    def use(self, providers: Sequence[AuthProvider]) -> None:
+        """The configuration changed: ask these from now on."""
+        self._providers = tuple(providers)
+
     async def identify(self, caller: Caller) -> Principal | None:
         """Who calls, or None: no provider recognises the credential, one refused it, or one failed."""
         for provider in self._providers:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "start": "meshd_core.cli.lifecycle:start",
     "stop": "meshd_core.cli.lifecycle:stop",
     "restart": "meshd_core.cli.lifecycle:restart",
+    "reload": "meshd_core.cli.reload:reload",
     "token": "meshd_core.cli.tokens:token",
     "sinks": "meshd_core.cli.sinks:sinks",
     "plugin": "meshd_core.cli.plugins:plugin",

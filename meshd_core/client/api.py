@@ -24,6 +24,8 @@ from meshd_core.types import (
     PluginInfo,
     PluginList,
     Receipt,
+    ReloadReport,
+    ReloadRequest,
     RestartRequest,
     Scope,
     Screen,
@@ -212,6 +214,14 @@ class MeshdClient:
 
     def plugins(self) -> list[PluginInfo]:
         return self._get("/plugins", PluginList).plugins
+
+    def reload(self, *, restart: Literal["none", "changed"] = "none", stop_removed: bool = False) -> ReloadReport:
+        """Read the configuration again. "changed" restarts the slots that would be stale.
+
+        Raises ConfigInvalid with all that is wrong, SlotsStillRunning unless `stop_removed`.
+        """
+        body = ReloadRequest(restart=restart, stop_removed=stop_removed)
+        return self._post("/reload", ReloadReport, body, LIFECYCLE_TIMEOUT_S)
 
     def shutdown(self, agents: Literal["stop", "keep"] = "stop") -> ShutdownAnswer:
         """End agents, keeper and daemon; "keep": the daemon alone. Answers before it is done."""

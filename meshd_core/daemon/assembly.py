@@ -17,6 +17,7 @@ from meshd_core.slots.lifecycle import KeeperLink
 from meshd_core.slots.plan import SlotPlan
 from meshd_core.slots.receipts import ReceiptStore
 from meshd_core.slots.slot import Slot
+from meshd_core.terminal.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +27,6 @@ class _UnavailableKind(AgentKind):
 
     def __init__(self, name: str, reason: str) -> None:
         self.profile = KindProfile(name=name, title=name, commands=(), install_hint=reason)
-
-
-def assemble(
-    config: CheckedConfig, host: PluginHost, keeper: KeeperLink, store: ReceiptStore, places: Places, bus: EventBus
-) -> Iterator[Slot]:
-    """The slots, in the order of the configuration. Raises OSError (disk full) and JournalInUse."""
-    for checked in config.slots:
-        yield Slot(_plan(checked, config, host, places), keeper, store, partial(bus.publish, checked.section.name))
 
 
 def start_obstacles(config: CheckedConfig, host: PluginHost) -> Iterator[StartFailed]:
@@ -54,33 +47,48 @@ def start_obstacles(config: CheckedConfig, host: PluginHost) -> Iterator[StartFa
             yield error
 
 
-def _plan(checked: CheckedSlot, config: CheckedConfig, host: PluginHost, places: Places) -> SlotPlan:
-    section = checked.section
-    folder = places.state_dir / "slots" / section.name
-    private_dir(folder)
-    kind, unavailable = _kind(checked, host)
-    try:
-        profile = kind.profile_for(checked.options)
-    except Exception as error:
-        # A plugin's code: its slots can't start, the others can.
-        log.exception("kind failed to make a profile", extra={"slot": section.name, "kind": section.kind})
-        unavailable = f"kind {section.kind!r} failed for this slot: {type(error).__name__}"
-        profile = kind.profile
-    return SlotPlan(
-        section=msgspec.structs.replace(section, cwd=checked.cwd),
-        node=config.node,
-        kind=kind,
-        profile=profile,
-        filters=[host.filters[name] for name in section.filters],
-        journal_path=folder / "journal",
-        prepare=host.prepare_launch,
-        secret_names=config.secret_names,
-        unavailable=unavailable,
-    )
+class SlotMaker:
+    """Makes plans and slots for one daemon."""
 
+    def __init__(
+        self, host: PluginHost, keeper: KeeperLink, store: ReceiptStore, places: Places, bus: EventBus
+    ) -> None:
+        self._host, self._keeper, self._store, self._bus = host, keeper, store, bus
+        self._folder = places.state_dir / "slots"
 
-def _kind(checked: CheckedSlot, host: PluginHost) -> tuple[AgentKind, str | None]:
-    name = checked.section.kind
-    if checked.unavailable is not None:
-        return _UnavailableKind(name, checked.unavailable), checked.unavailable
-    return host.kinds[name], None
+    def plan(self, checked: CheckedSlot, secret_names: frozenset[str]) -> SlotPlan:
+        """What the configuration asks for; touches no disk."""
+        section = checked.section
+        kind, unavailable = self._kind(checked)
+        try:
+            profile = kind.profile_for(checked.options)
+        except Exception as error:
+            # A plugin's code: its slots can't start, the others can.
+            log.exception("kind failed to make a profile", extra={"slot": section.name, "kind": section.kind})
+            unavailable = f"kind {section.kind!r} failed for this slot: {type(error).__name__}"
+            profile = kind.profile
+        return SlotPlan(
+            section=msgspec.structs.replace(section, cwd=checked.cwd),
+            node=self._bus.node,
+            kind=kind,
+            profile=profile,
+            filters=[self._host.filters[name] for name in section.filters],
+            folder=self._folder / section.name,
+            prepare=self._host.prepare_launch,
+            secret_names=secret_names,
+            unavailable=unavailable,
+        )
+
+    def journal(self, plan: SlotPlan) -> Journal:
+        """The slot's journal, made if there is none. Blocks. Raises OSError (disk full), PlaceError, JournalInUse."""
+        private_dir(plan.folder)
+        return Journal.open(plan.folder / "journal")
+
+    def slot(self, plan: SlotPlan, journal: Journal) -> Slot:
+        return Slot(plan, journal, self._keeper, self._store, partial(self._bus.publish, plan.section.name))
+
+    def _kind(self, checked: CheckedSlot) -> tuple[AgentKind, str | None]:
+        name = checked.section.kind
+        if checked.unavailable is not None:
+            return _UnavailableKind(name, checked.unavailable), checked.unavailable
+        return self._host.kinds[name], None

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from meshd_core import __version__
 from meshd_core.auth.chain import AuthChain
 from meshd_core.auth.providers import BuiltinAuth
@@ -23,13 +25,15 @@ from meshd_core.config.load import read_config
 from meshd_core.config.places import Places, default_node_name
 from meshd_core.config.secrets import resolve
 from meshd_core.contracts.daemon import DaemonInfo
-from meshd_core.daemon.assembly import assemble, start_obstacles
+from meshd_core.daemon.assembly import SlotMaker, start_obstacles
+from meshd_core.daemon.judging import Judge
 from meshd_core.daemon.keeper_link import KeeperLink, keeper_socket
 from meshd_core.daemon.live_slots import LiveSlots
 from meshd_core.daemon.node import LocalNode
 from meshd_core.daemon.plugin_view import PluginView
-from meshd_core.daemon.serving import open_listeners, serving
-from meshd_core.errors import ExitCode, MeshdError, StartupError
+from meshd_core.daemon.reload import Reloader, ReloadParts
+from meshd_core.daemon.serving import open_listeners, rules_of, serving
+from meshd_core.errors import Draining, ExitCode, MeshdError, StartupError
 from meshd_core.events import EventBus
 from meshd_core.fleet.fleet import Fleet
 from meshd_core.mesh.mesh import Mesh
@@ -39,6 +43,7 @@ from meshd_core.pty.messages import ChildInfo
 from meshd_core.registry import Registry
 from meshd_core.slots.receipts import ReceiptStore
 from meshd_core.slots.slot import Slot
+from meshd_core.types import ReloadReport, ReloadRequest
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +68,8 @@ class Daemon:
         self._live = LiveSlots(self._registry)
         self._bus = EventBus(config.node)
         self._ending: asyncio.Future[Agents] | None = None
+        self._reloader: Reloader | None = None
+        self._hangup = asyncio.Event()
         self._strangers: list[ChildInfo] = []
         self._adopted: set[str] = set()
         self._keeper = KeeperLink(keeper_socket(places), self._child_exited, self._held)
@@ -87,8 +94,10 @@ class Daemon:
         """Serve until a signal or `POST /shutdown`. Raises StartupError if something can't be had."""
         loop = asyncio.get_running_loop()
         self._ending = loop.create_future()
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         store = ReceiptStore(self._places.state_dir / "receipts.db")
-        node = LocalNode(self._registry, store, self._host, self._bus, self._end)
+        maker = SlotMaker(self._host, self._keeper, store, self._places, self._bus)
+        node = LocalNode(self._registry, store, self._host, self._bus, self._end, self._reload)
         mesh = Mesh(self._config)
         fleet = self._fleet(node)
         agents: Agents = "keep"
@@ -97,9 +106,9 @@ class Daemon:
             async with AsyncExitStack() as stack:
                 listeners = open_listeners(self._config, self._places, chain)
                 stack.callback(listeners.close)
-                await self._open_slots(stack, store)
+                await self._open_slots(stack, maker)
                 await stack.enter_async_context(_owned(self._forget_old(store), "forget"))
-                for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                for signum in (signal.SIGINT, signal.SIGTERM):
                     loop.add_signal_handler(signum, self._signalled)
                 token_file = self._tokens.ensure_admin()
                 await self._autostart()
@@ -109,6 +118,17 @@ class Daemon:
                     node, mesh, fleet, listeners, chain, self._tokens, self._config, self._places
                 ) as server:
                     self._view.open(node, mesh, fleet, server.counters)
+                    self._reloader = Reloader(
+                        ReloadParts(
+                            judge=Judge(self._places, self._host, self._config, listeners.local), maker=maker,
+                            registry=self._registry, live=self._live, host=self._host, chain=chain, mesh=mesh,
+                            fleet=fleet,
+                            apply_http=lambda config: server.configure(
+                                rules_of(config.config.http, node.name, listeners), config.config.http.audit_text
+                            ),
+                        )
+                    )  # fmt: skip
+                    await stack.enter_async_context(_owned(self._reload_on_signal(), "reload"))
                     self._host.daemon_ready(
                         DaemonInfo(node=node.name, boot_id=node.boot_id, version=__version__, urls=listeners.urls)
                     )
@@ -125,14 +145,16 @@ class Daemon:
         fleet.update(self._config.sinks)
         return fleet
 
-    async def _open_slots(self, stack: AsyncExitStack, store: ReceiptStore) -> None:
+    async def _open_slots(self, stack: AsyncExitStack, maker: SlotMaker) -> None:
         """Keeper, slots, adoption."""
         await self._keeper.open()
         await stack.enter_async_context(_owned(self._keeper.watch(), "keeper"))
         children = await self._keeper.client.children()
         self._check_binaries(children)
         await stack.enter_async_context(self._live.running())
-        for slot in assemble(self._config, self._host, self._keeper, store, self._places, self._bus):
+        for checked in self._config.slots:
+            plan = maker.plan(checked, self._config.secret_names)
+            slot = maker.slot(plan, maker.journal(plan))
             self._registry.add(slot.name, slot)
             await self._live.begin(slot)
         await self._adopt(children)
@@ -188,7 +210,32 @@ class Daemon:
     def _held(self) -> Iterable[tuple[ChildInfo, int | None]]:
         return [(child, slot.master_fd) for slot in self._registry if (child := slot.child) is not None]
 
+    async def _reload(self, request: ReloadRequest) -> ReloadReport:
+        if self._reloader is None:
+            raise Draining("the daemon is not up yet", hint="try again in a moment")
+        return await self._reloader.reload(request)
+
+    async def _reload_on_signal(self) -> None:
+        """SIGHUP does what `POST /reload` does without a body; the log has what became of it."""
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            try:
+                report = await self._reload(ReloadRequest())
+            except MeshdError as error:
+                problems = error.details.get("problems", error.hint)
+                log.error("configuration not reloaded", extra={"reason": error.message, "problems": problems})
+            else:
+                log.info("configuration reloaded", extra={"report": msgspec.to_builtins(report)})
+
     # -- end --
+
+    def _hung_up(self) -> None:
+        """A terminal that closes ends what was started to be tried out; a service reads its configuration again."""
+        if self._stop_agents_on_signal:
+            self._signalled()
+        else:
+            self._hangup.set()
 
     def _signalled(self) -> None:
         self._end("stop" if self._stop_agents_on_signal else "keep")

@@ -40,9 +40,33 @@ class LiveSlots:
 
     async def remove(self, slot: Slot) -> None:
         """Take `slot` from the registry, tell its readers, let go of it."""
-        self._registry.remove(slot.name)
-        await slot.removed()
-        await self.end(slot)
+        if self._registry.find(slot.name) is slot:
+            self._registry.remove(slot.name)
+            await slot.removed()
+            await self.end(slot)
+        else:
+            await self.gone(slot.name)  # somebody else is at it
+
+    def remove_when_over(self, slot: Slot) -> None:
+        """Remove a slot that was retired once its agent has ended, unless the configuration has it again by then."""
+        self._group.create_task(self._remove_when_over(slot), name=f"remove {slot.name}")
+
+    async def _remove_when_over(self, slot: Slot) -> None:
+        over = asyncio.ensure_future(slot.over())
+        end = asyncio.ensure_future(self._ends[slot].wait())
+        try:
+            await asyncio.wait({over, end}, return_when=asyncio.FIRST_COMPLETED)
+            if over.done() and not end.done() and slot.config == "removed":
+                await self.remove(slot)
+        finally:
+            over.cancel()
+            end.cancel()
+
+    async def gone(self, name: str) -> None:
+        """Wait until no slot of this name is being let go of."""
+        tasks = {task for slot, task in self._tasks.items() if slot.name == name}
+        if tasks and self._registry.find(name) is None:
+            await asyncio.wait(tasks)
 
     async def _live(self, slot: Slot, begun: asyncio.Event) -> None:
         try:

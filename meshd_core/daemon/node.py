@@ -1,7 +1,7 @@
 """This node as the HTTP layer sees it: the registry's slots, their prompts, what is installed."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -29,6 +29,8 @@ from meshd_core.types import (
     Node,
     PluginList,
     Receipt,
+    ReloadReport,
+    ReloadRequest,
     RestartRequest,
     Screen,
     Size,
@@ -55,12 +57,13 @@ class LocalNode:
         host: PluginHost,
         bus: EventBus,
         on_shutdown: Callable[[Agents], None],
+        on_reload: Callable[[ReloadRequest], Awaitable[ReloadReport]],
     ) -> None:
         self.name = registry.node
         self.boot_id = bus.boot_id
         self._started_at = rfc3339()
         self._registry, self._store, self._host = registry, store, host
-        self._on_shutdown = on_shutdown
+        self._on_shutdown, self._on_reload = on_shutdown, on_reload
         self.draining = False
 
     # -- the node --
@@ -92,6 +95,12 @@ class LocalNode:
 
     def routes(self) -> Sequence[tuple[str, Route]]:
         return self._host.routes
+
+    async def reload(self, request: ReloadRequest) -> ReloadReport:
+        if self.draining:
+            raise Draining("this daemon is ending", hint="try again once it is back")
+        with _keeper_failures():
+            return await self._on_reload(request)
 
     def shutdown(self, agents: Agents) -> None:
         self._on_shutdown(agents)

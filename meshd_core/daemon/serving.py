@@ -9,12 +9,13 @@ from pathlib import Path
 from meshd_core.auth.chain import AuthChain
 from meshd_core.auth.tokens import TokenStore
 from meshd_core.config.check import CheckedConfig
+from meshd_core.config.model import HttpSection
 from meshd_core.config.places import Places
 from meshd_core.errors import ExitCode, StartupError
 from meshd_core.fleet.fleet import Fleet
 from meshd_core.http.app import AppParts, HttpApp
 from meshd_core.http.audit import AuditLog
-from meshd_core.http.gate import gate_rules
+from meshd_core.http.gate import GateRules, gate_rules
 from meshd_core.http.listen import Listeners, listen
 from meshd_core.http.server import HttpServer
 from meshd_core.http.service import NodeService
@@ -40,8 +41,7 @@ async def serving(
     """The server, accepting; leaving ends it within 10 s, open streams included."""
     http = config.config.http
     audit = AuditLog(places.state_dir / "audit.jsonl", keep_text=http.audit_text)
-    names = {service.name, os.uname().nodename, *listeners.addresses}
-    rules = gate_rules(names, http.allowed_hosts, http.allowed_origins)
+    rules = rules_of(http, service.name, listeners)
     server = HttpServer(HttpApp(AppParts(service, chain, rules, mesh, fleet, tokens, audit)))
     _write_address(places.state_dir / "address", listeners.urls)
     async with asyncio.TaskGroup() as group:
@@ -52,6 +52,12 @@ async def serving(
         finally:
             server.stop()
             await asyncio.wait({task})
+
+
+def rules_of(http: HttpSection, node: str, listeners: Listeners) -> GateRules:
+    """Names and origins that are this daemon's own."""
+    names = {node, os.uname().nodename, *listeners.addresses}
+    return gate_rules(names, http.allowed_hosts, http.allowed_origins)
 
 
 def _write_address(path: Path, urls: tuple[str, ...]) -> None:

@@ -63,6 +63,12 @@ class HttpApp:
         node.document = document(self.routes, __version__, PROTOCOL)
         self._router = Router(_by_path(self.routes, parts.audit), redirect_slashes=False, default=_not_found)
 
+    def configure(self, rules: GateRules, audit_text: bool) -> None:
+        """The configuration changed: names and origins that are ours, and whether prompts' texts are kept."""
+        self._gate.use(rules)
+        if self._audit is not None:
+            self._audit.keep_text = audit_text
+
     @property
     def audit_lost(self) -> int:
         """Lines of the audit log that could not be written."""

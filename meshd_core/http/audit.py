@@ -43,7 +43,7 @@ class AuditLog:
 
     def __init__(self, path: Path, keep_text: bool = False) -> None:
         self._path = path
-        self._keep_text = keep_text
+        self.keep_text = keep_text
         self._fd: int | None = None
         self._torn = False
         self.lost = 0
@@ -65,7 +65,7 @@ class AuditLog:
             bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
             claimed=claimed,
-            text=content.decode("utf-8", "replace") if self._keep_text else None,
+            text=content.decode("utf-8", "replace") if self.keep_text else None,
         )
         data = msgspec.json.encode(line) + b"\n"
         try:

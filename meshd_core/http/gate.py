@@ -60,6 +60,10 @@ class Gate:
         self._rules = rules
         self._failures = FailureLimiter()
 
+    def use(self, rules: GateRules) -> None:
+        """The configuration changed: judge by `rules` from now on."""
+        self._rules = rules
+
     async def admit(self, exchange: Exchange) -> None:
         """Check everything that doesn't depend on the route. Raises HostNotAllowed, OriginNotAllowed, Unauthorized,
         TooManyFailures, Forbidden, InvalidRequest.

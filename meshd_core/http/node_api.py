@@ -17,6 +17,8 @@ from meshd_core.types import (
     NewToken,
     Node,
     PluginList,
+    ReloadReport,
+    ReloadRequest,
     ShutdownAnswer,
     ShutdownRequest,
     TokenInfo,
@@ -55,6 +57,9 @@ class NodeApi:
 
     async def openapi(self, call: Call[NoQuery, None]) -> Reply:
         return Reply(self.document)
+
+    async def reload(self, call: Call[NoQuery, ReloadRequest]) -> ReloadReport:
+        return await self._service.reload(call.body)
 
     async def shutdown(self, call: Call[NoQuery, ShutdownRequest]) -> ShutdownAnswer:
         self._service.shutdown(call.body.agents)

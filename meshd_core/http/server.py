@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from meshd_core.clock import monotonic
 from meshd_core.contracts.daemon import DaemonCounters
 from meshd_core.http.app import HttpApp
+from meshd_core.http.gate import GateRules
 from meshd_core.http.limits import Admission
 from meshd_core.http.listen import BACKLOG
 from meshd_core.http.listening_socket import ListeningSocket
@@ -52,6 +53,10 @@ class HttpServer(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 connection.transport.abort()
             self._http.release()
+
+    def configure(self, rules: GateRules, audit_text: bool) -> None:
+        """See `HttpApp.configure`."""
+        self._http.configure(rules, audit_text)
 
     def counters(self) -> DaemonCounters:
         """What metrics tell of the daemon as a whole."""

@@ -5,6 +5,7 @@ import asyncio
 from msgspec import Struct
 
 from meshd_core.errors import (
+    ConfigInvalid,
     DialogChanged,
     Draining,
     Forbidden,
@@ -24,6 +25,8 @@ from meshd_core.errors import (
     SlotBusy,
     SlotNotFound,
     SlotNotRunning,
+    SlotRemoved,
+    SlotsStillRunning,
     SlotWaiting,
     StartFailed,
     TooLarge,
@@ -51,6 +54,8 @@ from meshd_core.types import (
     OutputPage,
     PluginList,
     Receipt,
+    ReloadReport,
+    ReloadRequest,
     ResizeRequest,
     RestartRequest,
     Screen,
@@ -102,8 +107,8 @@ def _slot_routes(slots: SlotsApi) -> list[RouteSpec]:
             "POST", "/inject/{slot}", "inject", slots.inject, "type a prompt", Receipt,
             body=InjectRequest, other_status=(202,), headers=(_KEY_HEADER,),
             errors=(
-                *_SLOT, *_BODY, Forbidden, SlotNotRunning, SlotBusy, SlotWaiting, HumanTyping, IdempotencyMismatch,
-                QueueFull, NotSupported, Draining, Overloaded,
+                *_SLOT, *_BODY, Forbidden, SlotNotRunning, SlotRemoved, SlotBusy, SlotWaiting, HumanTyping,
+                IdempotencyMismatch, QueueFull, NotSupported, Draining, Overloaded,
             ),
         ),
         RouteSpec(
@@ -147,7 +152,7 @@ def _lifecycle_routes(slots: SlotsApi) -> list[RouteSpec]:
     return [
         RouteSpec(
             "POST", "/start/{slot}", "control", slots.start, "start the agent", Slot, body=StartRequest,
-            errors=(*_SLOT, *_BODY, SlotAlreadyRunning, StartFailed, NotSupported, Draining),
+            errors=(*_SLOT, *_BODY, SlotAlreadyRunning, SlotRemoved, StartFailed, NotSupported, Draining),
         ),
         RouteSpec(
             "POST", "/stop/{slot}", "control", slots.stop, "stop the agent", Slot, body=StopRequest,
@@ -155,7 +160,7 @@ def _lifecycle_routes(slots: SlotsApi) -> list[RouteSpec]:
         ),
         RouteSpec(
             "POST", "/restart/{slot}", "control", slots.restart, "stop, then start the agent", Slot,
-            body=RestartRequest, errors=(*_SLOT, *_BODY, StartFailed, NotSupported, Draining),
+            body=RestartRequest, errors=(*_SLOT, *_BODY, SlotRemoved, StartFailed, NotSupported, Draining),
         ),
     ]  # fmt: skip
 
@@ -191,6 +196,11 @@ def _node_routes(node: NodeApi) -> list[RouteSpec]:
         RouteSpec("GET", "/node", "read", node.node, "this node: versions, features, load", Node),
         RouteSpec("GET", "/plugins", "read", node.plugins, "what is installed", PluginList),
         RouteSpec("GET", "/openapi.json", "read", node.openapi, "this document", Document),
+        RouteSpec(
+            "POST", "/reload", "admin", node.reload, "read the configuration again; a bad file changes nothing",
+            ReloadReport, body=ReloadRequest,
+            errors=(*_BODY, ConfigInvalid, SlotsStillRunning, Draining, Overloaded),
+        ),
         RouteSpec(
             "POST", "/shutdown", "admin", node.shutdown, "end the daemon, and its agents unless kept", ShutdownAnswer,
             body=ShutdownRequest, status=202, errors=_BODY,

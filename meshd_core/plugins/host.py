@@ -143,6 +143,22 @@ class PluginHost:
             problems=self._problems,
         )
 
+    def config_types(self) -> dict[str, type[Struct] | None]:
+        """The types of the tables of all plugins at work; None: the plugin has no table."""
+        found: dict[str, type[Struct] | None] = {}
+        for plugin in self._active:
+            try:
+                kinds = plugin.call("meshd_config_type", {})
+                found[plugin.name] = strict_struct(kinds[0], "meshd_config_type") if kinds else None
+            except PLUGIN_ERRORS as error:
+                plugin.blame("meshd_config_type", error)
+        return found
+
+    def changed_on_disk(self) -> bool:
+        """Whether plugins were installed, removed or updated since this host was built. Blocks: it scans sys.path."""
+        now = {(found.name, found.distribution, found.version) for found in discover()}
+        return now != {(one.name, one.distribution, one.version) for one in self._plugins if not one.builtin}
+
     def prepare_launch(self, kind: AgentKind, spec: LaunchSpec) -> Launch:
         """How to start `spec`: wrappers around the first plugin's answer, else the kind's own. Raises StartFailed."""
         return Preparation(self._active, self._owners.get(kind.profile.name), kind, spec).run()

@@ -10,6 +10,7 @@ import pluggy
 from msgspec import Struct
 
 from meshd_core.config.decode import Document, decode
+from meshd_core.config.load import LoadedConfig
 from meshd_core.config.problems import ConfigProblem
 from meshd_core.config.rules import unreadable_secrets
 from meshd_core.config.secrets import resolve
@@ -131,6 +132,28 @@ class Loader:
         record.reject("failed", reason)
         cause = None if isinstance(error, BadPlugin) else error  # our own refusals need no traceback
         log.error("a plugin failed to load", extra={"plugin": record.name, "error": reason}, exc_info=cause)
+
+
+def table_problems(kinds: Mapping[str, type[Struct] | None], loaded: LoadedConfig) -> list[ConfigProblem]:
+    """What is wrong with the `[plugins.<name>]` tables of a changed file; `kinds`: the types of those at work."""
+    problems = []
+    for name, given in loaded.config.plugins.items():
+        place = ("plugins", name)
+        if not isinstance(given.get(ENABLED, True), bool):
+            problems.append(loaded.document.problem((*place, ENABLED), "must be true or false"))
+        table = {key: value for key, value in given.items() if key != ENABLED}
+        kind = kinds.get(name)
+        if name not in kinds or given.get(ENABLED) is False:
+            continue  # not at work: a restart would judge it
+        if kind is None:
+            if table:
+                problems.append(loaded.document.problem(place, "this plugin has no configuration"))
+            continue
+        config, found = decode(kind, table, loaded.document, place)
+        problems += found
+        if config is not None:
+            problems += unreadable_secrets(config, loaded.document, place, loaded.base)
+    return problems
 
 
 def strict_struct(kind: object, source: str) -> type[Struct]:

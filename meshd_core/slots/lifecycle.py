@@ -74,21 +74,28 @@ class Lifecycle:
         self.restarts = 0
         self.error: str | None = None
         self._forbidden: str | None = None
+        self.last_run = False
+        """Whether no start follows this run, however it ends."""
 
-    def forbid(self, reason: str | None) -> None:
-        """This slot can't be started, and why; what runs already is shown. None: it can, from now on."""
+    def forbid(self, reason: str | None) -> bool:
+        """This slot can't be started, and why; what runs already is shown. None: it can, from now on.
+
+        Whether the status changed by that.
+        """
         if reason is not None:
             self.error = reason
         elif self._forbidden is not None:
             self.error = None
         before, self._forbidden = self._forbidden, reason
-        if not self.alive and (before is None) != (reason is None):
-            self.status = "stopped" if reason is None else "failed"
+        if self.alive or (before is None) == (reason is None):
+            return False
+        self.status = "stopped" if reason is None else "failed"
+        return True
 
     @property
     def alive(self) -> bool:
         """Whether an agent runs, or is being started or stopped."""
-        return self.child is not None or self._lock.locked()
+        return self.child is not None or self.status in ("starting", "stopping")
 
     # -- commands --
 
@@ -230,7 +237,7 @@ class Lifecycle:
         return True
 
     def _follow_policy(self, code: int | None) -> None:
-        if not wants_restart(self._launcher.section.restart, code):
+        if self.last_run or not wants_restart(self._launcher.section.restart, code):
             self._set("stopped")
             return
         delay = self._budget.delay_after_exit()

@@ -26,7 +26,8 @@ class SlotPlan(Struct, frozen=True):
     kind: AgentKind
     profile: KindProfile
     filters: list[OutputFilter]
-    journal_path: Path
+    folder: Path
+    """The slot's own in the state folder."""
     prepare: Prepare
     secret_names: frozenset[str]
     unavailable: str | None = None

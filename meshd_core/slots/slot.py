@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 
@@ -26,6 +25,7 @@ from meshd_core.slots.output import Output
 from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, compare
 from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
 from meshd_core.slots.screen_watch import ScreenWatch
+from meshd_core.slots.tasks import SlotTasks
 from meshd_core.slots.typist import Typist
 from meshd_core.slots.views import Views
 from meshd_core.terminal.emulator import Signal
@@ -49,7 +49,6 @@ log = logging.getLogger(__name__)
 
 _SILENCE_CHECK_S = 5.0
 _REDRAW_PAUSE_S = 0.2
-_AFTER_FAULT_S = 1.0
 _WORDS_S = 0.5
 _READERS_GONE_S = 3.0
 
@@ -58,14 +57,16 @@ class Slot:
     """A named agent on this node. `running()` owns its tasks; everything else is called from the event loop."""
 
     def __init__(
-        self, plan: SlotPlan, keeper: KeeperLink, store: ReceiptStore, tell: Callable[[EventData], None]
-    ) -> None:
+        self, plan: SlotPlan, journal: Journal, keeper: KeeperLink, store: ReceiptStore,
+        tell: Callable[[EventData], None],
+    ) -> None:  # fmt: skip
         section = plan.section
         self.name = section.name
+        self._tasks = SlotTasks(section.name)
         self._plan = LivingPlan(plan, self._configured)
         self.launcher = Launcher(section, plan.node, plan.kind, plan.profile, plan.prepare, plan.secret_names)
         self._filter_errors = 0
-        self._journal = Journal.open(plan.journal_path)
+        self._journal = journal
         self._tracker = ActivityTracker(plan.profile, self._activity_changed)
         self.feed = Feed(self._journal, StateEvent(status="stopped", activity=self._tracker.activity))
         self._silence = Silence()
@@ -85,7 +86,7 @@ class Slot:
         self._life = Lifecycle(
             self.launcher, keeper, self._output, lambda: self._journal.raw_head,
             on_start=self._plan.take_up, on_change=self._state_changed, on_begin=self._run_began,
-            on_end=self._run_ended, spawn_task=self._spawn_task,
+            on_end=self._run_ended, spawn_task=self._tasks.spawn,
         )  # fmt: skip
         self.hands = Hands(
             section.name, plan.profile.keys, self._keyboard, self._tracker,
@@ -100,8 +101,9 @@ class Slot:
         if (record := self._journal.newest(Kind.END)) is not None:
             self._life.exit = msgspec.json.decode(record.data, type=EndEvent).exit
         self._life.forbid(plan.unavailable)
-        self._tasks: asyncio.TaskGroup | None = None
-        self._channel = AgentChannel(self.name, plan.kind, self._tracker.observe, self._version_known, self._spawn_task)
+        self._channel = AgentChannel(
+            self.name, plan.kind, self._tracker.observe, self._version_known, self._tasks.spawn
+        )
         self._screen_watch = ScreenWatch(self._look)
         self._changed = asyncio.Event()
         self._proofs: list[tuple[int, str]] = []
@@ -157,14 +159,25 @@ class Slot:
     def update(self, plan: SlotPlan) -> None:
         """Take up a changed configuration: at once what a living agent allows, at its next start the rest."""
         self._plan.update(plan, self._life.alive)
+        self._life.last_run = False
         self._announcer.config_changed()
+        self._wake()
 
     def retire(self) -> None:
         """The file has this slot no more: no prompts, no start; what runs may be stopped."""
-        self._plan.retired = True
+        self._plan.retired = self._life.last_run = True
         self._life.cancel_restart()
         self.queue.retire()
         self._announcer.config_changed()
+
+    def appeared(self) -> None:
+        """A reload brought the slot: tell of it."""
+        self._announcer.config_changed()
+
+    async def over(self) -> None:
+        """Wait until a slot that was retired has no agent any more, or isn't retired any more."""
+        while self.config == "removed" and self._life.alive:
+            await self._changed.wait()
 
     def _configured(self, before: SlotPlan) -> None:
         plan = self._plan.now
@@ -175,7 +188,8 @@ class Slot:
             self.queue.set_profile(plan.profile)
             self.hands.keys = plan.profile.keys
         self._channel.kind = plan.kind
-        self._life.forbid(plan.unavailable)
+        if self._life.forbid(plan.unavailable):
+            self._state_changed()
         if plan.section.filters != before.section.filters:
             self._output.change_filters()
         size = Size(rows=plan.section.rows, cols=plan.section.cols)
@@ -187,20 +201,13 @@ class Slot:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The slot lives inside: its queue, its session, its timers. Leaving lets go of the agent, not ends it."""
-        async with asyncio.TaskGroup() as self._tasks:
-            own = [
-                self._tasks.create_task(self._keep_going(self.queue.run), name=f"queue {self.name}"),
-                self._tasks.create_task(self._keep_going(self._check_silence), name=f"silence {self.name}"),
-            ]
-            try:
-                yield
-            finally:
-                self._leaving = True
-                self._life.leave()
-                self._channel.close()
-                for task in own:
-                    task.cancel()
-        self._tasks = None
+        async with self._tasks.running(self._leave, queue=self.queue.run, silence=self._check_silence):
+            yield
+
+    def _leave(self) -> None:
+        self._leaving = True
+        self._life.leave()
+        self._channel.close()
 
     def close_readers(self, reason: str = "draining") -> None:
         """The daemon drains, or the slot is removed: streams say `bye`, waits end."""
@@ -220,19 +227,6 @@ class Slot:
         self._screen_watch.close()
         self._output.close()
         self._journal.close()
-
-    async def _keep_going(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `work` for ever; a fault of ours in one slot must not end the daemon that hosts the others."""
-        while True:
-            try:
-                await work()
-            except Exception:
-                log.exception("task of a slot failed; it goes on", extra={"slot": self.name})
-            await asyncio.sleep(_AFTER_FAULT_S)
-
-    def _spawn_task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        assert self._tasks is not None
-        return self._tasks.create_task(coroutine, name=name)
 
     async def _check_silence(self) -> None:
         while True:
@@ -288,6 +282,11 @@ class Slot:
         return await self.queue.wait(entry, request.until, request.timeout_s)
 
     @property
+    def alive(self) -> bool:
+        """Whether an agent runs, or is being started or stopped."""
+        return self._life.alive
+
+    @property
     def child(self) -> ChildInfo | None:
         """The run that is alive, if one is."""
         return self._life.child
@@ -316,7 +315,7 @@ class Slot:
         if in_doubt is not None:
             self.queue.doubt(in_doubt, paste_open=in_doubt.stage == "writing")
         if adopted and self._output.cut and self.profile.output == "screen":
-            self._spawn_task(self._redraw(), f"redraw {self.name}")
+            self._tasks.spawn(self._redraw(), f"redraw {self.name}")
         self._screen_watch.touched()
 
     async def _redraw(self) -> None:
@@ -384,6 +383,9 @@ class Slot:
         if self._life.status == "stopping":
             self.queue.agent_stopping()
         self._announcer.state_changed()
+        self._wake()
+
+    def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

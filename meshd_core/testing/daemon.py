@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from meshd_core.types import ErrorAnswer, OutputPage, Receipt, SlotDetail
+from meshd_core.types import ErrorAnswer, OutputPage, Receipt, ReloadReport, SlotDetail
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 30.0
@@ -42,7 +42,7 @@ class DaemonProcess:
     def __init__(self, folder: Path, slots: str, env: Mapping[str, str] | None = None) -> None:
         self.state, self.runtime, self.config = folder / "state", folder / "run", folder / "meshd.toml"
         self.log = folder / "daemon.log"
-        self.config.write_text(f'[node]\nname = "test"\nbind = ["127.0.0.1"]\nport = 0\n\n{slots}')
+        self.configure(slots)
         self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -59,6 +59,13 @@ class DaemonProcess:
     def pid(self) -> int:
         assert self._process is not None, "the daemon was not started"
         return self._process.pid
+
+    def configure(self, slots: str, node: str = "port = 0") -> None:
+        """Write the configuration anew; a daemon that runs reads it at its next reload. `node`: more of `[node]`."""
+        self.config.write_text(f'[node]\nname = "test"\nbind = ["127.0.0.1"]\n{node}\n\n{slots}')
+
+    def reload(self, **request: Any) -> ReloadReport:
+        return msgspec.json.decode(self.call("POST", "/reload", request), type=ReloadReport)
 
     def start(self) -> None:
         """Start it and wait until it answers. Also after `kill`, with the same state."""

@@ -24,6 +24,8 @@ from meshd_core.types import (
     OutputRange,
     PluginList,
     Receipt,
+    ReloadReport,
+    ReloadRequest,
     RestartRequest,
     Screen,
     Size,
@@ -171,6 +173,7 @@ class MemoryNode:
         self.stage: str = "submitted"
         self.slot_pids: dict[int, str] = {}
         self.shutdowns: list[str] = []
+        self.reloads: list[ReloadRequest] = []
         self.calls: list[str] = []
         self.broken = False
 
@@ -268,6 +271,10 @@ class MemoryNode:
     async def restart(self, name: str, request: RestartRequest) -> Slot:
         self.calls.append(f"restart {name}")
         return self.slot(name)
+
+    async def reload(self, request: ReloadRequest) -> ReloadReport:
+        self.reloads.append(request)
+        return ReloadReport(slots=[], needs_restart=[], warnings=[])
 
     def shutdown(self, agents: Literal["stop", "keep"]) -> None:
         self.shutdowns.append(agents)
