@@ -7,19 +7,27 @@ an answer each have a limit. Environment variables for proxies are not read.
 import errno
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 from yarl import URL
 
-from meshd_core.client.answers import BadAnswer, Unreachable
-from meshd_core.client.connection import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, MAX_ANSWER_BYTES, Answer, Endpoint
+from meshd_core.client.answers import BadAnswer, NoHttp, Unreachable
+from meshd_core.client.connection import (
+    ANSWER_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    MAX_ANSWER_BYTES,
+    Answer,
+    Endpoint,
+    reason,
+)
+from meshd_core.unix_socket import socket_address
 
 SOCKET_URL = "http://localhost"
-_READ_BYTES = 65536
 _KEPT_ALIVE_S = 10.0  # below the server's keep-alive time, so that a request seldom meets a closed connection
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -45,6 +53,8 @@ class AsyncRequester:
         self._connect_timeout_s, self._max_answer_bytes = connect_timeout_s, max_answer_bytes
         self._headers = dict(headers or {})
         self._session: aiohttp.ClientSession | None = None
+        self._address = ExitStack()
+        """What makes a Unix socket's long path reachable; open as long as the session is."""
 
     async def request(
         self,
@@ -69,7 +79,7 @@ class AsyncRequester:
                 allow_redirects=False,
             ) as response:  # fmt: skip
                 data = bytearray()
-                async for chunk in response.content.iter_chunked(_READ_BYTES):
+                async for chunk in _body(response):
                     data += chunk
                     if len(data) > most:
                         raise BadAnswer(f"{self.endpoint.address} sent more than {most} bytes")
@@ -77,10 +87,10 @@ class AsyncRequester:
 
     @asynccontextmanager
     async def stream(
-        self, target: str, *, headers: Mapping[str, str] | None = None, silence_s: float = 45.0
+        self, target: str, *, headers: Mapping[str, str] | None = None, silence_s: float | None = 45.0
     ) -> AsyncIterator["ByteStream"]:
         """A GET whose answer has no end: read it with `ByteStream.chunks`. Raises as `request`; `silence_s` without a
-        byte count as lost.
+        byte count as lost (None: the caller sees to that).
         """
         timeout = aiohttp.ClientTimeout(
             total=None, connect=self._connect_timeout_s, sock_connect=self._connect_timeout_s, sock_read=silence_s
@@ -95,6 +105,7 @@ class AsyncRequester:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            self._address.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,7 +121,7 @@ class AsyncRequester:
             connector: aiohttp.BaseConnector = (
                 aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE_S, socket_factory=self._socket)
                 if path is None
-                else aiohttp.UnixConnector(path=str(path), limit=0)
+                else self._unix_connector(path)
             )
             self._session = aiohttp.ClientSession(
                 connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -126,12 +137,19 @@ class AsyncRequester:
                 raise OSError(errno.EACCES, f"plain http to {found} is not allowed")
         return socket.socket(family, kind, protocol)
 
+    def _unix_connector(self, path: Path) -> aiohttp.UnixConnector:
+        try:
+            address = self._address.enter_context(socket_address(path))
+        except OSError as error:
+            raise Unreachable(self.endpoint.address, reason(error)) from error
+        return aiohttp.UnixConnector(path=address, limit=0)
+
     def _url(self, target: str) -> URL:
         base = SOCKET_URL if self.endpoint.socket_path is not None else self.endpoint.address.rstrip("/")
         return URL(base + target, encoded=True)
 
     def _sent(self, headers: Mapping[str, str] | None, body: bytes | None) -> dict[str, str]:
-        sent = {**self._headers, **self.endpoint.headers(), **(headers or {})}
+        sent = {"Accept-Encoding": "identity", **self._headers, **self.endpoint.headers(), **(headers or {})}
         if body is not None:
             sent["Content-Type"] = "application/json"
         return sent
@@ -149,15 +167,15 @@ class ByteStream:
         self.headers: Mapping[str, str] = response.headers
         self.content_type = response.headers.get("Content-Type", "")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Bytes as they arrive, until the other end closes."""
-        async for chunk in self._response.content.iter_any():
+        async for chunk in _body(self._response):
             yield chunk
 
     async def answer(self) -> Answer:
         """The whole, cut off at the size limit."""
         data = bytearray()
-        async for chunk in self._response.content.iter_chunked(_READ_BYTES):
+        async for chunk in _body(self._response):
             data += chunk
             if len(data) >= self._max_bytes:
                 break
@@ -182,20 +200,34 @@ class _Failures:
             case TimeoutError():
                 raise Unreachable(self._address, "no answer in time", timed_out=True) from error
             case aiohttp.ClientConnectorError():
-                raise Unreachable(self._address, _reason(error), sent=False) from error
+                raise Unreachable(self._address, _why(error), sent=False) from error
             case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-                raise Unreachable(self._address, _reason(error)) from error
+                raise Unreachable(self._address, _why(error)) from error
             case aiohttp.ClientPayloadError():
                 raise Unreachable(self._address, "the connection was closed before the answer was complete") from error
             case aiohttp.ClientError():
-                raise BadAnswer(f"{self._address} does not answer as HTTP should: {type(error).__name__}") from error
+                raise NoHttp(self._address, type(error).__name__) from error  # its words may hold a token
 
 
-def _reason(error: aiohttp.ClientError) -> str:
+async def _body(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises aiohttp's errors alone."""
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    except RuntimeError as error:  # so says the library where nobody was reading when the connection went away
+        raise aiohttp.ClientPayloadError("the connection is gone") from error
+
+
+def was_closed(error: Unreachable) -> bool:
+    """Whether a connection was closed before an answer came, as a kept one is that the daemon gave up meanwhile."""
+    cause = error.__cause__
+    lost = isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    return lost and not isinstance(cause, aiohttp.ClientConnectorError)
+
+
+def _why(error: aiohttp.ClientError) -> str:
     """Why there is no connection, without the library's repetition of the address."""
     cause: BaseException = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ExceptionGroup):  # several addresses, each refused
         cause = cause.exceptions[0]
-    if isinstance(cause, ConnectionRefusedError):
-        return "nothing listens there"
-    return getattr(cause, "strerror", None) or "the connection was lost"
+    return reason(cause) if isinstance(cause, OSError) else "the connection was closed before the answer was complete"

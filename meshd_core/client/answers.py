@@ -38,12 +38,20 @@ class BadAnswer(Exception):
     hint = "is it meshd that listens there, and of a version that fits this client?"
 
 
+class NoHttp(BadAnswer):
+    """What answered is not HTTP; a stream that had begun takes it for a loss."""
+
+    def __init__(self, address: str, what: str) -> None:
+        super().__init__(f"{address} does not answer as HTTP should: {what}")
+
+
 def decode(data: bytes, shape: type[T], address: str) -> T:
     """`data` as a `shape`. Raises `BadAnswer` if it isn't one."""
     try:
         return msgspec.json.decode(data, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadAnswer(f"{address} answered with something that is not a {shape.__name__}: {error}") from error
+        name = getattr(shape, "__name__", "JSON object")
+        raise BadAnswer(f"{address} answered with something that is not a {name}: {error}") from error
 
 
 def error_from(status: int, data: bytes, address: str) -> MeshdError:

@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from meshd_core.client.answers import BadAnswer, Unreachable
+from meshd_core.client.answers import BadAnswer, NoHttp, Unreachable
 from meshd_core.unix_socket import socket_address
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-_KEPT_ALIVE_S = 2.0  # below the server's keep-alive time, so that a request seldom meets a closed connection
+KEPT_ALIVE_S = 2.0  # below the server's keep-alive time, so that a request seldom meets a closed connection
 _LOST = (OSError, http.client.IncompleteRead)
 
 
@@ -70,7 +70,7 @@ class Endpoint:
             connection.connect()
         except (OSError, ValueError) as error:
             connection.close()
-            raise Unreachable(self.address, _reason(error)) from error
+            raise Unreachable(self.address, reason(error)) from error
         return connection
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -105,7 +105,7 @@ class Requester:
 
         `repeatable`: the request may be sent again, once, if a kept connection turns out to be closed.
         """
-        if self._connection is not None and time.monotonic() - self._used_at > _KEPT_ALIVE_S:
+        if self._connection is not None and time.monotonic() - self._used_at > KEPT_ALIVE_S:
             self.close()
         kept = self._connection is not None
         try:
@@ -134,7 +134,7 @@ class Requester:
         except BaseException as error:
             connection.close()
             if isinstance(error, http.client.HTTPException) and not isinstance(error, _LOST):
-                raise BadAnswer(f"{self.endpoint.address} does not answer as HTTP should: {error!r}") from error
+                raise NoHttp(self.endpoint.address, repr(error)) from error
             raise
         if connection.sock is not None:
             self._connection, self._used_at = connection, time.monotonic()
@@ -150,7 +150,7 @@ class Requester:
         return Answer(response.status, response.getheader("Content-Type", ""), body)
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        return error if isinstance(error, Unreachable) else Unreachable(self.endpoint.address, _reason(error))
+        return error if isinstance(error, Unreachable) else Unreachable(self.endpoint.address, reason(error))
 
     def close(self) -> None:
         if self._connection is not None:
@@ -169,7 +169,8 @@ def _parts(url: str) -> tuple[bool, str, int, str]:
     return parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a connection failed, in a few words."""
     if isinstance(error, FileNotFoundError):
         return "there is no such socket"
     if isinstance(error, ConnectionRefusedError):

@@ -6,8 +6,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from meshd_core.client import MeshdClient
 
 HERE = Path(__file__).parent
 
@@ -25,6 +28,12 @@ def _load(name: str) -> ModuleType:
 def scripted() -> ModuleType:
     """The module `scripted_server`."""
     return _load("scripted_server")
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Any:
+    """Makes a client: `MeshdClient`, and once more the async one in a form that blocks."""
+    return MeshdClient if request.param == "sync" else _load("blocking").Blocking
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ class Reply:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self.dropped = False
+        self._streams = False
 
     def raw(self, data: bytes) -> None:
         try:
@@ -46,6 +47,7 @@ class Reply:
 
     def stream(self) -> None:
         """The head of an event stream; its body follows with `chunk`."""
+        self._streams = True
         self.raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
 
     def chunk(self, data: bytes) -> None:
@@ -56,6 +58,12 @@ class Reply:
         for number in numbers:
             data = json.dumps({"n": number, "t": LINE_TIME, "text": f"line {number}"})
             self.chunk(f"id: e1-{number * 10}\nevent: line\ndata: {data}\n\n".encode())
+
+    def end(self) -> None:
+        """Close the connection, but a stream before it as HTTP does, so that nothing of it is lost."""
+        if self._streams:
+            self.raw(b"0\r\n\r\n")
+        self.drop()
 
     def drop(self) -> None:
         self.dropped = True

@@ -13,12 +13,17 @@ from meshd_core import errors
 from meshd_core.client import BadAnswer, MeshdClient, Unreachable
 from meshd_core.client import connection as connection_module
 from meshd_core.errors import InvalidField, MeshdError, SlotNotFound, Unauthorized
-from meshd_core.types import InjectRequest
+from meshd_core.types import InjectRequest, MeshInjectRequest, Select
+
+SELECTED = {
+    "text": "x", "submit": True, "when": "idle", "until": "accepted", "timeout_s": 30.0, "expires_s": 86400.0,
+    "select": {"kind": "demo", "labels": {}, "node": None},
+}  # fmt: skip
 
 
 @pytest.fixture
-def client(server: Any) -> Any:
-    with MeshdClient(url=server.url, token="meshd_k_secret") as made:
+def client(server: Any, connect: Any) -> Any:
+    with connect(url=server.url, token="meshd_k_secret") as made:
         yield made
 
 
@@ -157,30 +162,30 @@ def test_an_answer_that_breaks_off_counts_as_no_answer(server: Any, client: Mesh
 def test_a_daemon_that_never_answers_is_given_up(
     server: Any, client: MeshdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meshd_core.client.api.ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("meshd_core.client.call.ANSWER_TIMEOUT_S", 0.2)
     server.handle = lambda request, reply: reply.until_closed()
-    with pytest.raises(Unreachable, match="no answer within"):
+    with pytest.raises(Unreachable, match=r"no answer (within|in time)"):
         client.slot("demo", wait_for=["idle"], wait_s=0.1)
     assert server.requests[0].target == "/slots/demo?wait_for=idle&wait_s=0.1"
 
 
-def test_a_port_where_nothing_listens_is_unreachable_and_says_how_to_start() -> None:
+def test_a_port_where_nothing_listens_is_unreachable_and_says_how_to_start(connect: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with MeshdClient(url=url) as client, pytest.raises(Unreachable, match="nothing listens there") as caught:
+    with connect(url=url) as client, pytest.raises(Unreachable, match="nothing listens there") as caught:
         client.health()
     assert url in str(caught.value)
     assert "meshd serve" in str(caught.value.hint)
 
 
-def test_a_socket_that_is_not_there_is_unreachable(short_tmp: Path) -> None:
-    with MeshdClient(socket=short_tmp / "none.sock") as client, pytest.raises(Unreachable, match="no such socket"):
+def test_a_socket_that_is_not_there_is_unreachable(short_tmp: Path, connect: Any) -> None:
+    with connect(socket=short_tmp / "none.sock") as client, pytest.raises(Unreachable, match="no such socket"):
         client.health()
 
 
 @pytest.mark.parametrize("folder", ["s", "a-folder-with-a-long-name-" * 6])
 def test_a_unix_socket_is_reached_whatever_the_length_of_its_path(
-    short_tmp: Path, scripted: ModuleType, folder: str
+    short_tmp: Path, scripted: ModuleType, connect: Any, folder: str
 ) -> None:
     place = short_tmp / folder
     place.mkdir()
@@ -191,9 +196,10 @@ def test_a_unix_socket_is_reached_whatever_the_length_of_its_path(
     server = scripted.ScriptedServer(listener).start()
     server.handle = lambda request, reply: reply.json({"status": "ok"})
     try:
-        with MeshdClient(socket=place / "meshd.sock") as client:
+        with connect(socket=place / "meshd.sock") as client:
+            assert client.is_local
             assert client.health().status == "ok"
-            with client.another() as second:
+            with connect(socket=place / "meshd.sock") as second:
                 assert second.health().status == "ok"
         assert "authorization" not in server.requests[0].headers
     finally:
@@ -220,9 +226,9 @@ def test_draining_is_a_health_not_an_error(server: Any, client: MeshdClient) -> 
         {"url": "http://h", "token": "ä"},
     ],
 )
-def test_a_wrong_address_or_token_is_refused_before_anything_is_sent(arguments: dict[str, Any]) -> None:
+def test_a_wrong_address_or_token_is_refused_before_anything_is_sent(connect: Any, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        MeshdClient(**arguments)
+        connect(**arguments)
 
 
 def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdClient, scripted: ModuleType) -> None:
@@ -230,6 +236,7 @@ def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdCl
         reply.error(422, "invalid_field")
 
     server.handle = handle
+    selected = MeshInjectRequest(text="x", until="accepted", select=Select(kind="demo"))
     calls: list[tuple[Any, str, Any]] = [
         (lambda: client.receipt("01J@n1"), "GET /injects/01J@n1", None),
         (lambda: client.cancel("01J@n1"), "DELETE /injects/01J@n1", None),
@@ -238,12 +245,21 @@ def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdCl
             "GET /output/d?since=oldest&limit=5&wait_s=2",
             None,
         ),
-        (lambda: client.screen("d"), "GET /screen/d", None),
+        (lambda: client.screen("d@n2"), "GET /screen/d@n2", None),
         (lambda: client.start("d", resume=True), "POST /start/d", {"resume": True}),
         (lambda: client.stop("d", grace_s=1), "POST /stop/d", {"grace_s": 1}),
         (lambda: client.restart("d"), "POST /restart/d", {"resume": False, "grace_s": None}),
+        (lambda: client.keys("d", ["Escape", "C-c"]), "POST /keys/d", {"keys": ["Escape", "C-c"], "bytes_b64": None}),
+        (lambda: client.raw_keys("d", b"\x1b"), "POST /keys/d", {"keys": None, "bytes_b64": "Gw=="}),
+        (lambda: client.interrupt("d"), "POST /interrupt/d", {}),
+        (lambda: client.answer("d", "d3", "accept"), "POST /answer/d", {"dialog_id": "d3", "choice": "accept"}),
+        (lambda: client.resize("d", 30, 100), "POST /resize/d", {"rows": 30, "cols": 100}),
+        (lambda: client.ticket("/attach/d?mode=view"), "POST /tickets", {"path": "/attach/d?mode=view"}),
         (lambda: client.node(), "GET /node", None),
         (lambda: client.plugins(), "GET /plugins", None),
+        (lambda: client.openapi(), "GET /openapi.json", None),
+        (lambda: client.metrics(), "GET /metrics", None),
+        (lambda: client.reload(restart="changed"), "POST /reload", {"restart": "changed", "stop_removed": False}),
         (lambda: client.shutdown("keep"), "POST /shutdown", {"agents": "keep"}),
         (lambda: client.tokens(), "GET /tokens", None),
         (
@@ -252,6 +268,11 @@ def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdCl
             {"scope": "read", "slots": ["a*"], "label": None, "expires": "1d"},
         ),
         (lambda: client.revoke_token("ab"), "DELETE /tokens/ab", None),
+        (lambda: client.mesh_nodes(), "GET /mesh/nodes", None),
+        (lambda: client.mesh_slots(activity="idle", labels=["a:b"]), "GET /mesh/slots?activity=idle&label=a%3Ab", None),
+        (lambda: client.mesh_inject(selected), "POST /mesh/inject", SELECTED),
+        (lambda: client.mesh_broadcast(selected), "POST /mesh/broadcast", SELECTED),
+        (lambda: client.sinks(), "GET /sinks", None),
     ]  # fmt: skip
     for call, expected, body in calls:
         with pytest.raises(InvalidField):
