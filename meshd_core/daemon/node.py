@@ -42,7 +42,7 @@ from meshd_core.types import (
 from meshd_core.types import Slot as SlotView
 
 PROTOCOL_VERSION = "1.0"
-FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer"]
+FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer", "mesh"]
 
 Agents = Literal["stop", "keep"]
 

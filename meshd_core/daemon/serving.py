@@ -24,7 +24,8 @@ from meshd_core.mesh.mesh import Mesh
 
 def open_listeners(config: CheckedConfig, places: Places, chain: AuthChain) -> Listeners:
     """Bind all addresses and judge the auth providers by them. Raises StartupError."""
-    listeners = listen(config.config.node.bind, config.config.node.port, places.runtime_dir / "meshd.sock")
+    node = config.config.node
+    listeners = listen(node.bind, node.port, places.runtime_dir / "meshd.sock", node.mesh_port)
     try:
         chain.check(listeners.local)
     except ValueError as error:
@@ -42,8 +43,12 @@ async def serving(
     http = config.config.http
     audit = AuditLog(places.state_dir / "audit.jsonl", keep_text=http.audit_text)
     rules = rules_of(http, service.name, listeners)
-    server = HttpServer(HttpApp(AppParts(service, chain, rules, mesh, fleet, tokens, audit)))
+    parts = AppParts(
+        service, chain, rules, mesh, fleet, tokens, audit, urls=listeners.urls, mesh_port=listeners.mesh_port
+    )
+    server = HttpServer(HttpApp(parts))
     _write_address(places.state_dir / "address", listeners.urls)
+    _write_address(places.state_dir / "mesh_address", listeners.mesh_urls)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.serve_on(listeners.sockets), name="http")
         await server.ready.wait()

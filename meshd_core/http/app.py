@@ -23,7 +23,7 @@ from meshd_core.http.openapi import document
 from meshd_core.http.protocol import RequestIds
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
-from meshd_core.http.table import RouteParts, core_routes
+from meshd_core.http.table import RouteParts, core_routes, for_nodes
 from meshd_core.http.via import check_via
 from meshd_core.mesh.mesh import Mesh
 
@@ -42,6 +42,10 @@ class AppParts(Struct, frozen=True):
     fleet: Fleet | None = None
     tokens: TokenStore | None = None
     audit: AuditLog | None = None
+    urls: tuple[str, ...] = ()
+    """Where this node can be reached."""
+    mesh_port: int | None = None
+    """The port on which only what other nodes need is served."""
 
 
 class HttpApp:
@@ -57,11 +61,14 @@ class HttpApp:
         self._named = (b"meshd-node", parts.service.name.encode())
         self._gate = Gate(parts.service, parts.chain, parts.rules)
         node = NodeApi(parts.service, parts.tokens)
-        routed = RouteParts(parts.service, self.hub, self.closing, parts.mesh, parts.fleet)
+        url = parts.urls[0] if parts.urls else ""
+        routed = RouteParts(parts.service, self.hub, self.closing, parts.mesh, parts.fleet, url)
         self.routes: list[RouteSpec] = [*core_routes(routed, node), *plugin_routes(parts.service)]
         """The one table: what is served, with which scope."""
         node.document = document(self.routes, __version__, PROTOCOL)
-        self._router = Router(_by_path(self.routes, parts.audit), redirect_slashes=False, default=_not_found)
+        self._router = _router(self.routes, parts.audit)
+        self._mesh_port = parts.mesh_port
+        self._mesh_router = _router([spec for spec in self.routes if for_nodes(spec)], parts.audit)
 
     def configure(self, rules: GateRules, audit_text: bool) -> None:
         """The configuration changed: names and origins that are ours, and whether prompts' texts are kept."""
@@ -97,7 +104,8 @@ class HttpApp:
                 await exchange.answer(204, b"", headers=_PREFLIGHT)
                 return
             scope["exchange"] = exchange
-            await self._router(scope, receive, send)
+            for_mesh = self._mesh_port is not None and exchange.connection.local_port == self._mesh_port
+            await (self._mesh_router if for_mesh else self._router)(scope, receive, send)
         except MeshdError as error:
             await self._fail(exchange, error)
         except ClientGone:
@@ -133,6 +141,10 @@ _PREFLIGHT = (
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     raise NotFound("there is no such route", hint="GET /openapi.json lists them")
+
+
+def _router(specs: list[RouteSpec], audit: AuditLog | None) -> Router:
+    return Router(_by_path(specs, audit), redirect_slashes=False, default=_not_found)
 
 
 def _by_path(specs: list[RouteSpec], audit: AuditLog | None) -> list[Route]:

@@ -34,10 +34,20 @@ class Listeners(Struct, frozen=True):
     addresses: tuple[str, ...]
     port: int
     local: bool
+    mesh: tuple[ListeningSocket, ...] = ()
+    """Where only what other nodes need is served."""
 
     @property
     def sockets(self) -> list[ListeningSocket]:
-        return [*self.tcp, *([] if self.unix is None else [self.unix])]
+        return [*self.tcp, *self.mesh, *([] if self.unix is None else [self.unix])]
+
+    @property
+    def mesh_port(self) -> int | None:
+        return int(self.mesh[0].getsockname()[1]) if self.mesh else None
+
+    @property
+    def mesh_urls(self) -> tuple[str, ...]:
+        return tuple(f"http://{_url_host(str(sock.getsockname()[0]))}:{self.mesh_port}" for sock in self.mesh)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -52,19 +62,25 @@ class Listeners(Struct, frozen=True):
             self.unix_path.unlink(missing_ok=True)
 
 
-def listen(bind: Sequence[str], port: int, unix_path: Path | None) -> Listeners:
-    """Bind every address and the Unix socket. Port 0 picks one that is free on all. Raises StartupError."""
-    tcp = _bind_all(bind, port)
+def listen(bind: Sequence[str], port: int, unix_path: Path | None, mesh_port: int | None = None) -> Listeners:
+    """Bind every address, twice with a `mesh_port`, and the Unix socket. Port 0 picks one that is free on all. Raises
+    StartupError.
+    """
+    bound = tcp = _bind_all(bind, port)
+    mesh: list[ListeningSocket] = []
     try:
+        if mesh_port is not None:
+            mesh = _bind_all(bind, mesh_port)
+            bound = [*tcp, *mesh]
         unix = None if unix_path is None else _bind_unix(unix_path)
     except StartupError:
-        for sock in tcp:
+        for sock in bound:
             sock.close()
         raise
     addresses = tuple(str(sock.getsockname()[0]) for sock in tcp)
     bound_port = int(tcp[0].getsockname()[1]) if tcp else 0
     local = all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
-    return Listeners(tuple(tcp), unix, unix_path, addresses, bound_port, local)
+    return Listeners(tuple(tcp), unix, unix_path, addresses, bound_port, local, tuple(mesh))
 
 
 def _bind_all(bind: Sequence[str], port: int) -> list[ListeningSocket]:

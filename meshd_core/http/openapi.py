@@ -55,7 +55,9 @@ def document(specs: Iterable[RouteSpec], version: str, protocol: str) -> bytes:
     routes = list(specs)
     types: set[type[Struct]] = {ErrorAnswer, *_EVENTS.values()}
     for spec in routes:
-        types |= {found for found in (spec.answer, spec.body) if found not in (None, Document)}
+        types |= {
+            found for found in (spec.answer, spec.body, *(spec.events or {}).values()) if found not in (None, Document)
+        }
     _, schemas = msgspec.json.schema_components(sorted(types, key=lambda found: found.__name__), ref_template=_REF)
     paths: Json = {}
     for spec in routes:
@@ -129,7 +131,8 @@ def _responses(spec: RouteSpec) -> Json:
 
 def _success(spec: RouteSpec) -> Json:
     if spec.content_type == "text/event-stream":
-        events = {name: {"$ref": _REF.format(name=shape.__name__)} for name, shape in _EVENTS.items()}
+        shapes = _EVENTS if spec.events is None else spec.events
+        events = {name: {"$ref": _REF.format(name=shape.__name__)} for name, shape in shapes.items()}
         content: Json = {spec.content_type: {"schema": {"type": "string"}, "x-events": events}}
     elif spec.answer is Document:
         content = {spec.content_type: {"schema": {}}}

@@ -42,6 +42,8 @@ class Connection(Protocol):
     def gone(self) -> bool: ...
     @property
     def local_address(self) -> str | None: ...
+    @property
+    def local_port(self) -> int | None: ...
     def identified(self) -> None: ...
     def abort(self) -> None: ...
     async def write_chunk(self, chunk: bytes) -> None: ...
@@ -113,6 +115,11 @@ class MeshdProtocol(H11Protocol):
     def local_address(self) -> str | None:
         """The address of ours that the client connected to; None on the Unix socket."""
         return None if self.peer.local or self.server is None else self.server[0]
+
+    @property
+    def local_port(self) -> int | None:
+        """The port of ours that the client connected to; None on the Unix socket."""
+        return None if self.peer.local or self.server is None else self.server[1]
 
     def identified(self) -> None:
         """The caller showed a good credential: this connection no longer counts against its address."""

@@ -12,11 +12,10 @@ from meshd_core.client.aio_connection import ByteStream
 from meshd_core.client.answers import BadAnswer, error_from
 from meshd_core.contracts.auth import Principal
 from meshd_core.errors import PeerError, PeerTimeout
+from meshd_core.http.event_answer import EventAnswer
 from meshd_core.http.exchange import ClientGone, Exchange
-from meshd_core.http.sse import as_chunk, event_bytes
-from meshd_core.http.stream import BYE_TIMEOUT_S, CHECK_EVERY_S, CONTENT_TYPE
+from meshd_core.http.stream import CHECK_EVERY_S
 from meshd_core.mesh.peer import Peer
-from meshd_core.types import ByeEvent
 
 
 class Relay:
@@ -26,10 +25,9 @@ class Relay:
     """
 
     def __init__(self, exchange: Exchange, closing: asyncio.Event, allowed: Callable[[Principal], bool]) -> None:
-        self._exchange = exchange
+        self._answer = EventAnswer(exchange, allowed)
+        self._connection = exchange.connection
         self._closing = closing
-        self._allowed = allowed
-        self._chunked: bool = exchange.scope["http_version"] != "1.0"
         self._between_events = True
 
     async def run(self, peer: Peer, target: str, headers: Mapping[str, str]) -> None:
@@ -40,18 +38,18 @@ class Relay:
                     raise error_from(far.status, (await far.answer()).body, peer.url)
                 if not far.content_type.startswith("text/event-stream"):
                     raise BadAnswer(f"{peer.url} did not answer with a stream")
-                await self._exchange.start(200, (CONTENT_TYPE,))
+                await self._answer.start()
                 reason = await self._pass_on(far)
         except (PeerError, PeerTimeout) as error:
-            if not self._exchange.started:
+            if not self._answer.started:
                 raise
             reason = error.message
-        await self._end(reason)
+        await self._answer.end(reason if self._between_events else "")
 
-    async def _pass_on(self, far: ByteStream) -> str | None:
-        """Why it ended: "" if the other node ended it, None for an end that doesn't say "come again"."""
+    async def _pass_on(self, far: ByteStream) -> str:
+        """Why the client should come again; empty if the other node has said so itself, or if it should not."""
         lost = asyncio.Event()
-        self._exchange.connection.on_lost = lost.set
+        self._connection.on_lost = lost.set
         pump = asyncio.ensure_future(self._pump(far))
         ends = [asyncio.ensure_future(event.wait()) for event in (self._closing, lost)]
         try:
@@ -64,10 +62,10 @@ class Relay:
                     return ""
                 if self._closing.is_set():
                     return "draining"
-                if not await self._still_allowed():
-                    return None
+                if not await self._answer.still_allowed():
+                    return ""
         finally:
-            self._exchange.connection.on_lost = None
+            self._connection.on_lost = None
             for task in (pump, *ends):
                 task.cancel()
             await asyncio.gather(pump, *ends, return_exceptions=True)
@@ -75,26 +73,4 @@ class Relay:
     async def _pump(self, far: ByteStream) -> None:
         async for data in far.chunks():
             self._between_events = data.endswith(b"\n\n")
-            await self._write(data)
-
-    async def _still_allowed(self) -> bool:
-        if self._exchange.identify_again is None:
-            return True
-        principal = await self._exchange.identify_again()
-        return principal is not None and self._allowed(principal)
-
-    async def _end(self, reason: str | None) -> None:
-        """End the answer; say why, if that doesn't tear an event. The other node's own `bye` needs none beside it."""
-        try:
-            async with asyncio.timeout(BYE_TIMEOUT_S):
-                if reason and self._between_events:
-                    await self._write(event_bytes("bye", ByeEvent(reason)))
-                await self._exchange.send_part(b"", more=False)
-        except TimeoutError:
-            self._exchange.connection.abort()
-
-    async def _write(self, data: bytes) -> None:
-        if self._chunked:
-            await self._exchange.connection.write_chunk(as_chunk(data))
-        else:
-            await self._exchange.send_part(data)
+            await self._answer.write(data)

@@ -1,6 +1,6 @@
 """The shape of the one table of routes: the app, the scopes, 405, the OpenAPI document and the tests all read it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -67,6 +67,9 @@ class RouteSpec(Struct, frozen=True):
     content_type: str = "application/json"
     other_content_type: str | None = None
     """One that the query may ask for instead."""
+
+    events: Mapping[str, type[Struct]] | None = None
+    """The events of a stream; None: those of a slot."""
 
     headers: tuple[tuple[str, str], ...] = ()
     """Request headers that the route reads: name and what it does."""

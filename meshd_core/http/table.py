@@ -35,6 +35,7 @@ from meshd_core.fleet.fleet import Fleet
 from meshd_core.http.control_api import ControlApi
 from meshd_core.http.fanout import Hub
 from meshd_core.http.fleet_api import fleet_routes
+from meshd_core.http.mesh_api import MeshApi, mesh_routes
 from meshd_core.http.node_api import Document, NodeApi
 from meshd_core.http.proxy import Proxy
 from meshd_core.http.routes import RouteSpec
@@ -77,6 +78,17 @@ _KEY_HEADER = ("Idempotency-Key", "the same key gives the stored receipt, for 24
 _LAST_ID_HEADER = ("Last-Event-ID", "resume exactly after this event; wins over `since` and `tail`")
 
 
+_FOR_NODES = frozenset({
+    "/health", "/node", "/slots", "/slots/{slot}", "/inject/{slot}", "/injects/{id}", "/output/{slot}",
+    "/stream/{slot}", "/screen/{slot}", "/messages/{slot}", "/answer/{slot}", "/mesh/stream",
+})  # fmt: skip
+
+
+def for_nodes(spec: RouteSpec) -> bool:
+    """Whether `mesh_port` serves this route: what other nodes need, never control or administration."""
+    return spec.path in _FOR_NODES and spec.plugin is None and spec.scope not in ("control", "admin")
+
+
 class RouteParts(Struct, frozen=True):
     """What the handlers of core's routes work with; `mesh` and `fleet` None: this app has none, as in tests."""
 
@@ -85,6 +97,8 @@ class RouteParts(Struct, frozen=True):
     closing: asyncio.Event
     mesh: Mesh | None = None
     fleet: Fleet | None = None
+    url: str = ""
+    """One under which this node can be reached."""
 
 
 def core_routes(parts: RouteParts, node: NodeApi) -> list[RouteSpec]:
@@ -98,7 +112,8 @@ def core_routes(parts: RouteParts, node: NodeApi) -> list[RouteSpec]:
     if parts.mesh is None:
         return specs
     proxy = Proxy(parts.mesh, parts.service.name, parts.hub, parts.closing)
-    return [proxy.around(spec) for spec in specs]
+    mesh = MeshApi(parts.service, parts.mesh, parts.hub, parts.closing, parts.url)
+    return [*(proxy.around(spec) for spec in specs), *mesh_routes(mesh)]
 
 
 def _slot_routes(slots: SlotsApi) -> list[RouteSpec]:

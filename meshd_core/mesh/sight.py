@@ -43,6 +43,11 @@ class Sight:
         """Since it last named itself; None: never."""
         return None if self._seen_ms is None else round((monotonic() - self._seen_at) * 1000)
 
+    def _error(self) -> str | None:
+        if self.trouble is not None:
+            return self.trouble.reason
+        return "it was not asked yet" if self.node is None else None
+
     def info(self, url: str) -> PeerInfo:
         node = self.node
         return PeerInfo(
@@ -56,7 +61,7 @@ class Sight:
             version=None if node is None else node.version,
             boot_id=None if node is None else node.boot_id,
             features=[] if node is None else node.features,
-            error=None if self.trouble is None else self.trouble.reason,
+            error=self._error(),
         )
 
 

@@ -4,8 +4,9 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from meshd_core.types.inject import InjectRequest, Receipt
-from meshd_core.types.slot import Slot
+from meshd_core.types.inject import InjectRequest, Receipt, ReceiptError
+from meshd_core.types.slot import Activity, Dialog, Slot
+from meshd_core.types.words import ConfigState, Stage, Status
 
 
 class PeerInfo(Struct, frozen=True):
@@ -50,6 +51,46 @@ class MeshSlots(Struct, frozen=True):
 
     slots: list[Slot]
     nodes: list[NodeOutcome]
+
+
+class MeshState(Struct, frozen=True):
+    """A `state` event of `GET /mesh/stream`: a slot, at the stream's begin and after each change."""
+
+    address: str
+    at: str
+    kind: str
+    labels: dict[str, str]
+    status: Status
+    activity: Activity
+    dialog: Dialog | None
+    title: str
+    queue: int
+    error: str | None
+    config: ConfigState = "live"
+    removed: bool = False
+    """The slot is no more."""
+
+
+class MeshDialog(Struct, frozen=True):
+    """A `dialog` event of `GET /mesh/stream`."""
+
+    address: str
+    at: str
+    event: Literal["opened", "closed"]
+    dialog: Dialog
+
+
+class MeshInject(Struct, frozen=True):
+    """An `inject` event of `GET /mesh/stream`: a receipt moved; its texts are in the receipt alone."""
+
+    address: str
+    at: str
+    receipt: str
+    stage: Stage
+    stages: dict[str, str]
+    queue_position: int | None
+    capped: bool
+    error: ReceiptError | None = None
 
 
 class Select(Struct, frozen=True, forbid_unknown_fields=True):

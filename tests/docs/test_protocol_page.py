@@ -5,6 +5,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast, get_args
 
 import msgspec
@@ -15,7 +16,7 @@ from meshd_core.auth.tokens import MAX_TOKENS
 from meshd_core.config.decode import Document
 from meshd_core.config.lines import index_lines
 from meshd_core.config.load import judge
-from meshd_core.config.model import AuthSection, HttpSection, NodeSection, SlotSection
+from meshd_core.config.model import AuthSection, HttpSection, NodeSection, PeerSection, SlotSection
 from meshd_core.errors import ExitCode, MeshdError
 from meshd_core.http.exchange import MAX_HEADER_BYTES, MAX_HEADERS
 from meshd_core.http.fanout import Hub
@@ -24,6 +25,7 @@ from meshd_core.http.node_api import NodeApi
 from meshd_core.http.routes import MAX_BODY_BYTES, RouteSpec
 from meshd_core.http.service import NodeService
 from meshd_core.http.table import RouteParts, core_routes
+from meshd_core.mesh.mesh import Mesh
 from meshd_core.types import (
     ENDS,
     EVENT_TYPES,
@@ -48,8 +50,9 @@ MENTION = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/[A-Za-z0-9_/{}.<>-]*)")
 
 
 def table() -> list[RouteSpec]:
-    service = cast(NodeService, None)  # no handler is called
-    return core_routes(RouteParts(service, Hub(), asyncio.Event()), NodeApi(service, None))
+    service = cast(NodeService, SimpleNamespace(name="mac1"))  # no handler is called
+    mesh = cast(Mesh, SimpleNamespace())
+    return core_routes(RouteParts(service, Hub(), asyncio.Event(), mesh), NodeApi(service, None))
 
 
 def error_classes() -> dict[str, type[MeshdError]]:
@@ -168,18 +171,19 @@ def test_the_limits_are_those_of_the_code(protocol: Page) -> None:
     assert said["tokens"] == f"{MAX_TOKENS:,}"
 
 
-@pytest.mark.parametrize("section", [NodeSection, SlotSection, AuthSection, HttpSection])
+@pytest.mark.parametrize("section", [NodeSection, PeerSection, SlotSection, AuthSection, HttpSection])
 def test_every_key_of_the_configuration_is_described(protocol: Page, section: type[msgspec.Struct]) -> None:
     text = protocol.section("6. Configuration")
     missing = [field.name for field in msgspec.structs.fields(section) if not re.search(rf"\b{field.name}\b", text)]
     assert not missing
 
 
-def test_every_configuration_on_a_page_is_valid(pages: dict[str, Page]) -> None:
+def test_every_configuration_on_a_page_is_valid(pages: dict[str, Page], tmp_path: Path) -> None:
+    (tmp_path / "mac2.token").write_text("the secret that the examples refer to")
     examples = [(name, text) for name, page in pages.items() for text in page.code("toml") if "[[slots]]" in text]
     assert len(examples) >= 3
     for name, text in examples:
-        found = judge(Document(name, tomllib.loads(text), index_lines(text)), Path("/meshd.toml"), environ={})
+        found = judge(Document(name, tomllib.loads(text), index_lines(text)), tmp_path / "meshd.toml", environ={})
         assert not found.problems, (name, found.problems)
 
 

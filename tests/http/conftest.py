@@ -128,8 +128,11 @@ async def serving(
     chain = AuthChain(providers if providers is not None else [TokenProvider(store)])
     allowed = gate_rules(["mac1", "0.0.0.0", "::"], rules.get("hosts", ()), rules.get("origins", ()))
     audit = AuditLog(state / "audit.jsonl")
-    app = HttpApp(AppParts(node, chain, allowed, mesh=rules.get("mesh"), tokens=store, audit=audit))
-    listeners = listen(["127.0.0.1", "::1"], 0, state / "meshd.sock")
+    listeners = listen(["127.0.0.1", "::1"], 0, state / "meshd.sock", rules.get("mesh_port"))
+    mesh_port = listeners.mesh_port
+    app = HttpApp(
+        AppParts(node, chain, allowed, mesh=rules.get("mesh"), tokens=store, audit=audit, mesh_port=mesh_port)
+    )
     server = HttpServer(app, rules.get("admission"))
     running = Running(node, app, server, listeners, store, state)
     task = asyncio.create_task(server.serve_on(listeners.sockets))

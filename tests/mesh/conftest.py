@@ -11,6 +11,7 @@ from meshd_core.config.decode import Document
 from meshd_core.config.load import LoadedConfig
 from meshd_core.config.model import Config, PeerSection
 from meshd_core.contracts.secrets import SecretRef
+from meshd_core.events import EventBus
 from meshd_core.mesh.mesh import Mesh
 from tests.http.conftest import Running, serving
 from tests.http.memory_node import MemoryNode
@@ -28,8 +29,11 @@ def checked(node: str, base: Path, peers: Sequence[PeerSection]) -> CheckedConfi
 class Pair:
     """mac1 and mac2, each with the slots of a `MemoryNode`; `near` knows `far`."""
 
-    def __init__(self, near: Running, far: Running, mesh: Mesh, peer_token: str) -> None:
+    def __init__(
+        self, near: Running, far: Running, mesh: Mesh, peer_token: str, buses: tuple[EventBus, EventBus]
+    ) -> None:
         self.near, self.far, self.mesh, self.peer_token = near, far, mesh, peer_token
+        self.near_bus, self.far_bus = buses
 
 
 @asynccontextmanager
@@ -41,11 +45,13 @@ async def pair(folder: Path, scope: str = "inject", *globs: str) -> AsyncIterato
             (folder / name).mkdir()
         node = MemoryNode()
         node.name = "mac2"
-        far = await stack.enter_async_context(serving(folder / "two", node, hosts=["mac2"]))
+        buses = EventBus("mac1"), EventBus("mac2")
+        far_mesh = Mesh(checked("mac2", folder / "two", []), buses[1])
+        far = await stack.enter_async_context(serving(folder / "two", node, hosts=["mac2"], mesh=far_mesh))
         token = far.store.create(scope, globs or ("*",), label="peer:mac1")[0]  # type: ignore[arg-type]
         (folder / "one" / "mac2.token").write_text(token)
         section = PeerSection("mac2", f"http://127.0.0.1:{far.port}", SecretRef(file="mac2.token"))
-        mesh = Mesh(checked("mac1", folder / "one", [section]))
+        mesh = Mesh(checked("mac1", folder / "one", [section]), buses[0])
         await stack.enter_async_context(mesh.running())
         near = await stack.enter_async_context(serving(folder / "one", mesh=mesh))
-        yield Pair(near, far, mesh, token)
+        yield Pair(near, far, mesh, token, buses)

@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.http.conftest import Answer, Running
+from tests.http.conftest import Running
 from tests.mesh.conftest import Pair, pair
+from tests.mesh.http_client import Stream, ask
 
 pytestmark = pytest.mark.anyio
 
@@ -19,10 +19,6 @@ pytestmark = pytest.mark.anyio
 async def two(short_tmp: Path) -> AsyncIterator[Pair]:
     async with pair(short_tmp) as found:
         yield found
-
-
-async def ask(running: Running, *args: Any, **more: Any) -> Answer:
-    return await asyncio.to_thread(running.ask, *args, **more)
 
 
 async def test_every_read_of_a_slot_takes_an_address(two: Pair) -> None:
@@ -152,16 +148,14 @@ def _audit(running: Running) -> list[dict[str, Any]]:
 async def test_a_stream_comes_through_as_it_is(two: Pair) -> None:
     feed = two.far.node.feeds["demo"]
     feed.lines("one", "two", "three")
-    with await asyncio.to_thread(
-        _open_stream, two.near, "/stream/demo@mac2?events=line", {"Last-Event-ID": "e1-35"}
-    ) as sock:
-        got = await asyncio.to_thread(_until, sock, b"three")
+    with Stream(two.near, "/stream/demo@mac2?events=line", {"Last-Event-ID": "e1-35"}) as stream:
+        got = await stream.until(b"three")
         assert b'"two"' in got and b'"one"' not in got
         feed.lines("four")
-        await asyncio.to_thread(_until, sock, b"four")
+        await stream.until(b"four")
         assert two.near.app.hub.readers() == 1
         two.far.app.close()  # the other node drains
-        rest = await asyncio.to_thread(_until, sock, b"0\r\n\r\n")
+        rest = await stream.until(b"0\r\n\r\n")
         assert b'{"reason":"draining"}' in rest
     while two.near.app.hub.readers():
         await asyncio.sleep(0.01)
@@ -169,33 +163,15 @@ async def test_a_stream_comes_through_as_it_is(two: Pair) -> None:
 
 async def test_a_stream_ends_with_its_credential(two: Pair) -> None:
     token, stored = two.near.store.create("read", ("demo@mac2",))
-    with await asyncio.to_thread(_open_stream, two.near, "/stream/demo@mac2", {}, token) as sock:
-        await asyncio.to_thread(_until, sock, b"event: state")
+    with Stream(two.near, "/stream/demo@mac2", token=token) as stream:
+        await stream.until(b"event: state")
         two.near.store.revoke(stored.kid)
-        rest = await asyncio.to_thread(_until, sock, b"0\r\n\r\n")
+        rest = await stream.until(b"0\r\n\r\n")
         assert b"bye" not in rest
 
 
 async def test_a_stream_says_bye_when_this_node_drains(two: Pair) -> None:
-    with await asyncio.to_thread(_open_stream, two.near, "/stream/demo@mac2", {}) as sock:
-        await asyncio.to_thread(_until, sock, b"event: state")
+    with Stream(two.near, "/stream/demo@mac2") as stream:
+        await stream.until(b"event: state")
         two.near.app.close()
-        assert b"draining" in await asyncio.to_thread(_until, sock, b"0\r\n\r\n")
-
-
-def _open_stream(running: Running, path: str, headers: dict[str, str], token: str | None = None) -> socket.socket:
-    sock = running.connect()
-    given = {"Host": "localhost", "Authorization": f"Bearer {token or running.admin}", **headers}
-    sock.sendall(
-        f"GET {path} HTTP/1.1\r\n".encode() + "".join(f"{k}: {v}\r\n" for k, v in given.items()).encode() + b"\r\n"
-    )
-    return sock
-
-
-def _until(sock: socket.socket, text: bytes) -> bytes:
-    got = b""
-    while text not in got:
-        data = sock.recv(65536)
-        assert data, got
-        got += data
-    return got
+        assert b"draining" in await stream.until(b"0\r\n\r\n")
