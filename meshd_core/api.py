@@ -38,9 +38,22 @@ from meshd_core.contracts.secrets import SecretRef
 from meshd_core.contracts.sinks import FleetSink, SinkBusy, SinkConnection, SinkContext, SinkPaused, SinkRejected
 from meshd_core.errors import MeshdError
 from meshd_core.hookspecs import hookimpl
-from meshd_core.types import DialogOption, Evidence, InjectRequest, PeerInfo, Receipt, SinkInfo, Slot, SlotDetail
+from meshd_core.types import (
+    ActivityState,
+    DialogOption,
+    Evidence,
+    InjectRequest,
+    PeerInfo,
+    Receipt,
+    SinkInfo,
+    Slot,
+    SlotDetail,
+    Stage,
+    Status,
+)
 
 __all__ = [
+    "ActivityState",
     "AgentKind",
     "AgentSession",
     "AuthProvider",
@@ -93,6 +106,8 @@ __all__ = [
     "Slot",
     "SlotData",
     "SlotDetail",
+    "Stage",
+    "Status",
     "SubmitRecipe",
     "TranscriptRules",
     "Turn",
