@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+IDLE_S = 0.25
+"""A line that a filter holds back waits at most about so long for another one to come."""
+
 
 class FilterStream:
     """One filter at work on one slot's lines. Deterministic: the same lines give the same result, however batched."""
@@ -13,6 +16,14 @@ class FilterStream:
     def pending(self) -> bool:
         """Whether lines are held back: after a crash, core feeds them again."""
         return False
+
+    def idle(self) -> Sequence[str]:
+        """Called when no line came for a moment (`IDLE_S`): what need not be held back any longer.
+
+        How many lines come out for the lines that went in must not depend on whether and when it is called: after a
+        crash, core feeds the lines that were held back again, and counts off those that were shown already.
+        """
+        return ()
 
     def flush(self) -> Sequence[str]:
         """What was held back, at the agent's exit."""
@@ -33,5 +44,9 @@ class OutputFilter:
         return FilterStream()
 
     def block(self, text: str) -> str:
-        """`text` (a screen, a title, a reply: may have several lines) as it may be shown."""
+        """`text` (a screen, a title, a reply: may have several lines) as it may be shown.
+
+        A filter that gives as many lines as it gets is also given what scrolled off above a screen, so that it can
+        judge what goes on in the first rows.
+        """
         return text

@@ -11,6 +11,7 @@ from functools import reduce
 from itertools import pairwise
 
 from meshd_core.clock import monotonic
+from meshd_core.contracts.filters import IDLE_S
 from meshd_core.contracts.kinds import KindProfile
 from meshd_core.pty.messages import Backlog
 from meshd_core.slots.feed import Feed
@@ -24,6 +25,7 @@ from meshd_core.types import ActivityState, Cursor, Gap, Screen, Size
 
 _REPLAY_STEP = 16 * 1024
 _SETTLED_S = 0.6
+WITHHELD_PIECE = "[output withheld: part of what a filter removed]"
 
 
 class Output:
@@ -51,6 +53,7 @@ class Output:
         self._reply, self._signal, self._touched = reply, signal, touched
         self._signals: list[Signal] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
         self.bytes_read = 0
         self.lines = 0
         self.gaps = 0
@@ -97,7 +100,11 @@ class Output:
         if lost > 0 and self._filter is not None:
             self.gap(Gap(lost_lines=None, lost_bytes=lost))
         if self._transcript is not None:
-            self._transcript.restore(self._recent_lines())
+            # While a filter held lines back, the lines told after them were made of bytes that are fed once more.
+            known = self._recent_lines()
+            at = max(len(known) - skip, 0)
+            self._transcript.restore(known[:at], self._shown_rows)
+            self._chain.resume_told(known[at:], self._journal.raw_head)
         with self._emulator.replaying(signals=True):
             self._replay(start, told if self._transcript is not None else self._journal.raw_head, marks)
         if self._transcript is not None:
@@ -107,6 +114,7 @@ class Output:
             self._chain.resume(skip)
             self._retell(told)
         self._schedule()
+        self._await_more()
 
     def _replay(self, start: int, end: int, marks: Sequence[int]) -> None:
         """Feed raw bytes of the journal to the terminal once more."""
@@ -141,6 +149,7 @@ class Output:
             self._publish_texts(self._transcript.flush())
         self._flush_unfinished()
         self._cancel_timer()
+        self._cancel_idle()
 
     def _flush_unfinished(self) -> None:
         """Make lines of what waits for its end: an event that says `all before is told` follows."""
@@ -163,7 +172,7 @@ class Output:
         head = self._journal.raw_head
         self.bytes_read += len(data)
         if self._filter is not None:
-            self._publish(self._chain.feed(self._filter.feed(data, head - len(data))))
+            self._feed_chain(self._filter.feed(data, head - len(data)))
             self._emulator.feed(data)
         else:
             assert self._transcript is not None
@@ -184,10 +193,30 @@ class Output:
         if texts:
             # An adoption replays silently up to what the transcript had looked at, and goes on from there.
             seen = self._origin + self._transcript.consumed
-            self._publish(self._chain.feed([(text, seen) for text in texts]))
+            self._feed_chain([(text, seen) for text in texts])
         if self._transcript.lost > self._lost:
             lost, self._lost = self._transcript.lost - self._lost, self._transcript.lost
             self.gap(Gap(lost_lines=lost, lost_bytes=0))
+
+    def _feed_chain(self, lines: Sequence[tuple[str, int]]) -> None:
+        if lines:
+            self._publish(self._chain.feed(lines))
+            self._await_more()
+
+    def _await_more(self) -> None:
+        """If a filter holds lines back, let them out when no other line comes for a moment."""
+        self._cancel_idle()
+        if self._chain.holds:
+            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._release)
+
+    def _cancel_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _release(self) -> None:
+        self._idle = None
+        self._publish(self._chain.idle())
 
     def _publish(self, lines: Sequence[OutLine]) -> None:
         if not lines:
@@ -252,7 +281,7 @@ class Output:
             await asyncio.sleep(_SETTLED_S)
         echo = [re.compile(pattern) for pattern in self._profile.transcript.echo]
         lines = self.lines_after(n)
-        left = "".join(prompt.split())
+        left = "".join(self.filtered(prompt).split())
         while lines and left:
             # A long prompt's echo goes over many lines, and only its first one bears the mark.
             text = "".join(reduce(lambda line, pattern: pattern.sub("", line, 1), echo, lines[0]).split())
@@ -280,6 +309,11 @@ class Output:
             self._emulator.resize(size.rows, size.cols)
 
     @property
+    def chain(self) -> OutputChain:
+        """The filters at work; another object after each change of them."""
+        return self._chain
+
+    @property
     def raw_text(self) -> str:
         """The visible screen unfiltered: for rules, never for people."""
         return self._emulator.text()
@@ -304,10 +338,31 @@ class Output:
         """`text` of any surface as the slot's filters let it be shown."""
         return self._chain.block(text) if text else text
 
+    def piece(self, text: str) -> str:
+        """`text`, which may be cut out of the screen as it is now, as it may be shown.
+
+        Cut out, it may be the rest of a secret whose beginning lies outside of it: what the whole screen would not
+        show is withheld.
+        """
+        shown = self.filtered(text)
+        if not text or shown != text or not self._chain.filters:
+            return shown
+        rows = self._emulator.rows()
+        hidden = text in "\n".join(rows) and text not in "\n".join(self._shown_rows(rows))
+        return WITHHELD_PIECE if hidden else shown
+
+    def _shown_rows(self, rows: list[str]) -> list[str]:
+        """Rows of the screen as they may be shown, judged together with the lines that scrolled off above them."""
+        above = self._emulator.above() if self._chain.filters else []
+        shown = self.filtered("\n".join([*above, *rows])).split("\n")
+        if len(shown) == len(above) + len(rows):
+            return shown[len(above) :]
+        return self.filtered("\n".join(rows)).split("\n")
+
     def screen(self) -> Screen:
         """What a person would see now, filtered."""
         row, col = self._emulator.cursor
-        rows = self.filtered("\n".join(self._emulator.rows())).split("\n")
+        rows = self._shown_rows(self._emulator.rows())
         return Screen(
             rows=rows, cursor=Cursor(row=row, col=col), title=self.filtered(self._emulator.title), size=self._size,
             alternate=self._emulator.alternate,
@@ -315,6 +370,7 @@ class Output:
 
     def close(self) -> None:
         self._cancel_timer()
+        self._cancel_idle()
         self._emulator.close()
 
 

@@ -13,6 +13,7 @@ from meshd_core.slots.keyboard import Keyboard
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.lifecycle import Lifecycle
 from meshd_core.slots.output import Output
+from meshd_core.terminal.output_chain import OutputChain
 from meshd_core.types import (
     Activity,
     ConfigState,
@@ -25,6 +26,9 @@ from meshd_core.types import (
     SlotDetail,
     StateEvent,
 )
+
+_DIALOGS = 2
+"""Remembered as they were shown: the open one, and the one before it, which is told of once more when it closes."""
 
 
 class Views:
@@ -39,21 +43,35 @@ class Views:
         self._tracker, self._output, self._queue, self._feed = tracker, output, queue, feed
         self._keyboard = keyboard
         self._filter_errors, self._config = filter_errors, config
+        self._activity: tuple[Activity, OutputChain, Activity] | None = None
+        self._dialogs: dict[str, tuple[Dialog, OutputChain, Dialog]] = {}
         self.agent_version: str | None = None
 
     def activity(self) -> Activity:
-        """The activity, with its evidence's texts filtered."""
-        activity = self._tracker.activity
-        evidence = tuple(
-            msgspec.structs.replace(item, matched=self._output.filtered(item.matched)) for item in activity.evidence
-        )
-        return msgspec.structs.replace(activity, evidence=evidence)
+        """The activity, with its evidence's texts filtered: when it is first asked for, while the screen shows them."""
+        activity, chain = self._tracker.activity, self._output.chain
+        if self._activity is None or self._activity[:2] != (activity, chain):
+            evidence = tuple(
+                msgspec.structs.replace(item, matched=self._output.piece(item.matched)) for item in activity.evidence
+            )
+            self._activity = activity, chain, msgspec.structs.replace(activity, evidence=evidence)
+        return self._activity[2]
 
     def dialog(self, dialog: Dialog | None) -> Dialog | None:
-        """`dialog` with all its texts filtered."""
+        """`dialog` with all its texts filtered: when it is first asked for, while the screen shows them."""
         if dialog is None:
             return None
-        shown = self._output.filtered
+        chain = self._output.chain
+        known = self._dialogs.pop(dialog.id, None)
+        if known is None or known[:2] != (dialog, chain):
+            known = dialog, chain, self._filtered_dialog(dialog)
+        self._dialogs[dialog.id] = known
+        while len(self._dialogs) > _DIALOGS:
+            del self._dialogs[next(iter(self._dialogs))]
+        return known[2]
+
+    def _filtered_dialog(self, dialog: Dialog) -> Dialog:
+        shown = self._output.piece
         return msgspec.structs.replace(
             dialog,
             question=shown(dialog.question),

@@ -24,6 +24,8 @@ MAX_REPLY_BYTES = 4096
 MAX_SIGNALS = 64
 """Kept of one `feed`, the newest."""
 HISTORY_ROWS = 4096
+ABOVE_ROWS = 24
+"""Of what scrolled off, as context for whoever judges the first rows of the screen."""
 _CELL_BYTES = 8
 _SIGNAL_QUERY = b"7501;?"
 _SIGNAL_ANSWER = b"\x1b]7501;?\x1b\\"
@@ -89,6 +91,7 @@ class Emulator:
         self._signals: list[Signal] = []
         self._mute_replies = self._mute_signals = False
         self._history = False
+        self._above: list[str] = []
         self._plain: str | None = None
         self._size = self._asked_size()
         self._text_buffer = ffi.new("uint8_t[]", 4 * (rows + 1) * (cols + 1))
@@ -201,7 +204,19 @@ class Emulator:
             last = last[:-1]  # The library formats the character for which there was no room, too.
         lines.append(last if continues else last.rstrip())
         self._terminal.feed(b"\x1b[3J")
+        self._above = (self._above + lines)[-ABOVE_ROWS:]
         return Scrolled(lines, continues)
+
+    def above(self) -> list[str]:
+        """The last lines that left the primary screen, oldest first; the last may go on in the first visible row."""
+        if self.alternate:
+            return []
+        count = int(self._get("scrollback_rows", "size_t"))
+        if not count:
+            return list(self._above)
+        first = max(0, count - ABOVE_ROWS)
+        lines = self._format("history", count, first=first, unwrap=True).split("\n")
+        return lines if first else (self._above + lines)[-ABOVE_ROWS:]
 
     @property
     def cursor(self) -> tuple[int, int]:
@@ -309,9 +324,9 @@ class Emulator:
         lib.ghostty_cell_get(cell[0], lib.GHOSTTY_CELL_DATA_WIDE, wide)
         return bool(wide[0] == lib.GHOSTTY_CELL_WIDE_SPACER_HEAD)
 
-    def _format(self, where: str, count: int, *, unwrap: bool = False, trim: bool = True) -> str:
+    def _format(self, where: str, count: int, *, first: int = 0, unwrap: bool = False, trim: bool = True) -> str:
         selection, options = init_sized("GhosttySelection"), init_sized("GhosttyTerminalSelectionFormatOptions")
-        selection.start = self._terminal.ref(0, 0, where)[0]
+        selection.start = self._terminal.ref(0, first, where)[0]
         selection.end = self._terminal.ref(self.size.cols - 1, count - 1, where)[0]
         options.emit = lib.GHOSTTY_FORMATTER_FORMAT_PLAIN
         options.unwrap, options.trim, options.selection = unwrap, trim, selection

@@ -51,10 +51,14 @@ class _Stage:
         return lines
 
     def flush(self) -> Sequence[str]:
-        if self._stream is None:
-            return ()
+        return () if self._stream is None else self._let_out(self._stream.flush)
+
+    def idle(self) -> Sequence[str]:
+        return () if self._stream is None else self._let_out(self._stream.idle)
+
+    def _let_out(self, held: Callable[[], Sequence[str]]) -> Sequence[str]:
         try:
-            return _checked(self._stream.flush())
+            return _checked(held())
         except Exception as exc:
             self._failed(self.filter.name, exc)
             return self._withhold()
@@ -116,6 +120,8 @@ class OutputChain:
         self._safe = self._last = start
         self._emitted = 0
         self._skip = 0
+        self._told: list[str] = []
+        self._told_until = 0
 
     def _failed(self, name: str, exc: Exception) -> None:
         self.errors += 1
@@ -130,6 +136,13 @@ class OutputChain:
     def resume(self, skip: int) -> None:
         """Swallow the next `skip` lines: they were emitted before the crash whose replay is fed now."""
         self._skip = skip
+
+    def resume_told(self, texts: Sequence[str], head: int) -> None:
+        """Swallow lines that equal one of `texts`, in order: as `resume`, where a replay need not give the same lines.
+
+        The first other line that was made of bytes after `head` ends it.
+        """
+        self._told, self._told_until = list(texts), head
 
     def feed(self, lines: Sequence[tuple[str, int]]) -> list[OutLine]:
         """What may be shown of `lines` (text, raw_end), oldest first.
@@ -146,6 +159,26 @@ class OutputChain:
                 self._emit(out, (text,), safe=whole)
             else:
                 self._emit(out, self._through((text,), 0), safe=whole and not self._held())
+        return out
+
+    @property
+    def filters(self) -> int:
+        """How many there are."""
+        return len(self._stages)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a filter may hold lines back, so that `idle` may have some."""
+        return bool(self._stages) and self._held()
+
+    def idle(self) -> list[OutLine]:
+        """What the filters let out because nothing came for a moment; as lines, part of what was fed last."""
+        result: list[str] = []
+        for index, stage in enumerate(self._stages):
+            result += self._through(stage.idle(), index + 1)
+        out: list[OutLine] = []
+        if result:
+            self._emit(out, result, safe=not self._held())
         return out
 
     def flush(self) -> list[OutLine]:
@@ -173,6 +206,14 @@ class OutputChain:
             lines = [result for line in lines for result in stage.feed(line)]
         return lines
 
+    def _is_told(self, text: str) -> bool:
+        if text in self._told:
+            del self._told[: self._told.index(text) + 1]
+            return True
+        if self._last > self._told_until:
+            self._told.clear()
+        return False
+
     def _held(self) -> bool:
         return any(stage.unsafe() for stage in self._stages)
 
@@ -185,7 +226,7 @@ class OutputChain:
                 self._safe, self._emitted = self._last, 0
             if self._skip:
                 self._skip -= 1
-            else:
+            elif not (self._told and self._is_told(text)):
                 out.append(OutLine(text, self._safe, self._emitted))
         if safe:
             self._safe, self._emitted = self._last, 0

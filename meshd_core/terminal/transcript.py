@@ -50,6 +50,7 @@ class Transcript:
         self._replayed = False
         self._carry = ""
         self._blank = False
+        self._shown: Callable[[list[str]], list[str]] = list
         self._next_step = PRIMARY_STEP
         self.consumed = 0
         """Bytes fed, replayed ones too, when the screen was last looked at: what the lines so far were made from.
@@ -130,9 +131,13 @@ class Transcript:
             out += track.commit(self._state, now, final=True)
         return out
 
-    def restore(self, lines: Iterable[str]) -> None:
-        """After an adoption: `lines` were committed before. Call before old bytes are replayed."""
+    def restore(self, lines: Iterable[str], shown: Callable[[list[str]], list[str]] = list) -> None:
+        """After an adoption: `lines` were committed before. Call before old bytes are replayed.
+
+        `shown` gives rows of the screen as the slot's filters changed them: so the lines tell what they were drawn as.
+        """
         known = list(lines)
+        self._shown = shown
         self._primary.restore(known)
         self._alternate.restore(known)
 
@@ -277,6 +282,12 @@ class Transcript:
     def _after_replay(self, now: float) -> None:
         self._replayed = False
         self._emulator.take_scrollback()
+        drawn = [row.text for row in self._visible(final=False)]
+        shown = self._shown(drawn)
+        if len(shown) == len(drawn):
+            changed = [(compact(a), compact(b)) for a, b in zip(shown, drawn, strict=True) if a != b]
+            self._primary.reworded(changed)
+            self._alternate.reworded(changed)
         self._plan_step(0)
         self._primary.redrawn(now, replayed=True)
         self._alternate.redrawn(now, replayed=True)

@@ -78,6 +78,11 @@ class ScreenTrack:
             self._spoke = True
         self._anchor = self.tape.end
 
+    def reworded(self, rows: Sequence[tuple[str, str]]) -> None:
+        """The tape has some of `rows` as the first of each pair; have it as the second, which is what was drawn."""
+        self.tape.reword(rows)
+        self._anchor = self.tape.end
+
     def redrawn(self, now: float, *, replayed: bool = False) -> None:
         """The screen was cleared, resized or drawn by a replay: its place must be looked for."""
         self._lost_place, self._reappear_until = True, now + REAPPEAR_S

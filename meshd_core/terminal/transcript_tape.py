@@ -17,6 +17,8 @@ _RUN = 12
 """Rows that are compared to tell the better of two alignments."""
 _HITS = 64
 _PARTS = 4096
+_LAST_SCREEN = 8192
+"""Characters: more than a screen has."""
 
 
 class Placed(NamedTuple):
@@ -79,6 +81,18 @@ class Tape:
         index = min(max(at - self.start, 0), len(whole))
         self._joined = whole[:index] + text + whole[index:]
         self.end += len(text)
+
+    def reword(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Replace the first text of each pair by the second, in order, where it lies near the end."""
+        whole = self._text
+        at = max(len(whole) - 2 * sum(len(old) for old, _ in rows) - _LAST_SCREEN, 0)
+        for old, new in rows:
+            found = whole.find(old, at) if old else -1
+            if found >= 0:
+                whole = whole[:found] + new + whole[found + len(old) :]
+                at = found + len(new)
+        self._joined = whole
+        self.end = self.start + len(whole)
 
     def holds(self, text: str) -> bool:
         whole = self._text

@@ -91,6 +91,33 @@ class Picky(OutputFilter):
         return text
 
 
+class Last(OutputFilter):
+    """Holds each line back until the next one comes, or none comes for a moment."""
+
+    name = "last"
+
+    class Stream(FilterStream):
+        def __init__(self) -> None:
+            self.held: list[str] = []
+
+        def feed(self, line: str) -> Sequence[str]:
+            out, self.held = self.held, [line]
+            return out
+
+        def pending(self) -> bool:
+            return bool(self.held)
+
+        def idle(self) -> Sequence[str]:
+            return self.flush()
+
+        def flush(self) -> Sequence[str]:
+            out, self.held = self.held, []
+            return out
+
+    def open(self, slot: str) -> FilterStream:
+        return self.Stream()
+
+
 def numbered(*lines: str) -> list[tuple[str, int]]:
     return [(line, 10 * (index + 1)) for index, line in enumerate(lines)]
 
@@ -116,6 +143,60 @@ def test_held_lines_keep_the_safe_offset_back() -> None:
         OutLine("a", 5, 1), OutLine("b", 5, 2), OutLine("a+b", 20, 0),
         OutLine("c", 20, 1), OutLine("d", 20, 2), OutLine("c+d", 40, 0),
     ]  # fmt: skip
+
+
+def test_a_held_line_is_let_out_when_nothing_comes_and_goes_on_through_later_filters() -> None:
+    chain = OutputChain("s", [Last(), Upper()], start=5)
+    assert not chain.holds
+    assert chain.feed(numbered("a")) == []
+    assert chain.holds
+    assert chain.idle() == [OutLine("A", 10, 0)]
+    assert not chain.holds
+    assert chain.idle() == []
+    assert chain.feed([("b", 20), ("c", 30)]) == [OutLine("B", 10, 1)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from("abc"), max_size=12), st.data())
+def test_a_replay_gives_exactly_the_rest_wherever_a_moment_without_lines_was(
+    lines: list[str], data: st.DataObject
+) -> None:
+    def run(chain: OutputChain, source: list[tuple[str, int]]) -> list[OutLine]:
+        out: list[OutLine] = []
+        for line in source:
+            out += chain.feed([line])
+            if data.draw(st.booleans()):
+                out += chain.idle()
+        return out + chain.flush()
+
+    kinds = data.draw(st.sampled_from([[Last], [Last, Upper], [Last, Last], [Upper, Last]]))
+    source = numbered(*lines)
+    out = run(OutputChain("s", [kind() for kind in kinds]), source)
+    assert [line.text.lower() for line in out] == lines
+    for index, line in enumerate(out):
+        again = OutputChain("s", [kind() for kind in kinds], start=line.raw_end)
+        again.resume(line.skip)
+        rest = run(again, [item for item in source if item[1] > line.raw_end])
+        assert texts(rest) == texts(out[index + 1 :])
+
+
+def test_a_filter_that_fails_when_nothing_comes_withholds() -> None:
+    class Late(OutputFilter, FilterStream):
+        name = "late"
+
+        def open(self, slot: str) -> FilterStream:
+            return self
+
+        def idle(self) -> Sequence[str]:
+            raise RuntimeError("idle")
+
+    assert texts(OutputChain("s", [Late()]).idle()) == [withheld("late")]
+
+
+def test_lines_that_were_told_are_swallowed_by_their_text_until_new_output_begins() -> None:
+    chain = OutputChain("s", [])
+    chain.resume_told(["a", "b", "c"], head=30)
+    assert texts(chain.feed([("a", 10), ("spin", 20), ("c", 30), ("b", 40), ("c", 50)])) == ["spin", "b", "c"]
 
 
 CHAINS = st.lists(st.sampled_from([Upper, Pairs, Chatty, Picky]), max_size=3)

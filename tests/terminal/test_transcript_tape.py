@@ -82,3 +82,10 @@ def test_moved_and_growing_rows_are_not_volatile() -> None:
     rows = VolatileRows()
     for n in range(6):
         assert not rows.look([f"line {n}", f"line {n + 1}", "word " * n], n / 10)
+
+
+def test_words_that_a_filter_changed_are_known_as_they_were_drawn() -> None:
+    tape = Tape("one[x]two[x]three")
+    tape.reword([("[x]", "first"), ("[x]", "second"), ("four", "4")])
+    assert tape.holds("onefirsttwosecondthree")
+    assert tape.end == len("onefirsttwosecondthree")
