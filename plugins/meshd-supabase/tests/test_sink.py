@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from meshd_supabase import sink as sink_module
 from meshd_supabase.credentials import Claims, mint
 from meshd_supabase.sink import SupabaseConnection
 
@@ -158,10 +159,10 @@ async def test_a_success_that_postgrest_did_not_tell_is_none(
 
 
 async def test_a_server_that_hangs_costs_the_timeout(
-    server: Any, scripted: ModuleType, connect: Connect, make: ModuleType
+    server: Any, scripted: ModuleType, sink: SupabaseConnection, make: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sink_module, "SILENCE_TIMEOUT_S", 1.0)
     server.answer = scripted.hang
-    sink = connect(server.url, TOKEN, timeout_s=1.0)
     start = time.monotonic()
     with pytest.raises(ConnectionError, match="no answer in time"):
         await sink.send([make.inject(1)])

@@ -19,7 +19,6 @@ class SupabaseOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     apikey: str | SecretRef | None = None
     rest_path: str = "/rest/v1"
     schema: Annotated[str, Meta(min_length=1, max_length=63)] | None = None
-    timeout_s: Annotated[float, Meta(ge=1, le=120)] = 15.0
     insecure: bool = False
 
     def __post_init__(self) -> None:

@@ -14,7 +14,10 @@ from meshd_supabase.credentials import PrivilegedKey, check_unprivileged, claime
 from meshd_supabase.options import SupabaseOptions
 from meshd_supabase.rows import Upsert, encoded, upserts
 
-CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 10.0
+"""For the name, the connection and TLS."""
+SILENCE_TIMEOUT_S = 20.0
+"""Without a byte of the answer; core's timeout for the whole batch is the section's."""
 MAX_ANSWER_BYTES = 16 * 1024
 
 
@@ -90,7 +93,7 @@ class SupabaseConnection(SinkConnection):
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._options.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+                timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S),
                 connector=aiohttp.TCPConnector(limit=1),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,  # an answer's size is what it is on the wire
