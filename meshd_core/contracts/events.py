@@ -26,7 +26,7 @@ class NodeData(Struct, frozen=True, tag="node", tag_field="type"):
 
 
 class SlotData(Struct, frozen=True, tag="slot", tag_field="type"):
-    """A slot's state after a change of its status, activity, dialog or configuration; `removed`: it is no more."""
+    """A slot's state after its status, activity, dialog, queue or configuration changed; `removed`: it is no more."""
 
     kind: str
     labels: dict[str, str]

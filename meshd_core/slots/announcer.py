@@ -21,6 +21,7 @@ class Announcer:
     def __init__(self, feed: Feed, tell: Callable[[EventData], None]) -> None:
         self._feed, self._tell = feed, tell
         self._shown: Dialog | None = None
+        self._queue_told = 0
 
     def open(self, views: Views) -> None:
         self._views = views
@@ -36,7 +37,7 @@ class Announcer:
                 self._dialog_changed("closed", closed)
             if state.dialog is not None:
                 self._dialog_changed("opened", state.dialog)
-        self._tell(self._views.slot_data())
+        self._tell_slot()
 
     def _dialog_changed(self, event: Literal["opened", "closed"], dialog: Dialog) -> None:
         self._feed.publish_event(Kind.DIALOG, DialogEvent(event=event, dialog=dialog))
@@ -45,7 +46,7 @@ class Announcer:
     def config_changed(self) -> None:
         """The slot's configuration changed, and with it perhaps what its filters let through."""
         self._feed.set_snapshot(self._views.state())
-        self._tell(self._views.slot_data())
+        self._tell_slot()
 
     def removed(self) -> None:
         """The slot is no more."""
@@ -60,3 +61,14 @@ class Announcer:
             receipt = msgspec.structs.replace(receipt, reply=None)
         self._feed.publish_event(Kind.INJECT, receipt)
         self._tell(inject_data(receipt))
+        self.queue_moved()
+
+    def queue_moved(self) -> None:
+        """Prompts came or went: the bus is told if it was told another number. Streams have `inject` events for it."""
+        if self._views.queued != self._queue_told:
+            self._tell_slot()
+
+    def _tell_slot(self) -> None:
+        data = self._views.slot_data()
+        self._queue_told = data.queue
+        self._tell(data)

@@ -46,12 +46,13 @@ class InjectQueue:
         store: ReceiptStore,
         tracker: ActivityTracker,
         publish: Callable[[Receipt], None],
+        shorter: Callable[[], None],
         reply: Callable[[Entry], Awaitable[str | None]],
         silent_s: Callable[[], float],
     ) -> None:
         self._slot, self._node, self._profile = slot, node, profile
         self._store, self._tracker, self._publish = store, tracker, publish
-        self._reply = reply
+        self._shorter, self._reply = shorter, reply
         self._readiness = Readiness(slot, profile, tracker, silent_s)
         self._queue: deque[Entry] = deque()
         self._turn: Entry | None = None
@@ -304,6 +305,7 @@ class InjectQueue:
             self._typing = None
         if entry in self._queue:
             self._queue.remove(entry)
+            self._shorter()
         self._after_submit(entry)
 
     def _leave(self, entry: Entry, stage: Stage, error: ReceiptError, draft: Draft | None = None) -> None:

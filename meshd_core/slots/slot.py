@@ -80,7 +80,7 @@ class Slot:
         self._announcer = Announcer(self.feed, tell)
         self.queue = InjectQueue(
             section.name, plan.node, plan.profile, store, self._tracker,
-            publish=self._announcer.receipt_moved, reply=self._reply,
+            publish=self._announcer.receipt_moved, shorter=self._announcer.queue_moved, reply=self._reply,
             silent_s=lambda: self._silence.seconds,
         )  # fmt: skip
         self._life = Lifecycle(

@@ -118,6 +118,11 @@ class Views:
             config=self._config(),
         )
 
+    @property
+    def queued(self) -> int:
+        """Prompts that wait or are being typed."""
+        return self._queue.length
+
     def slot_data(self, removed: bool = False) -> SlotData:
         """The slot as an event of the bus tells it."""
         return slot_data(self.slot(), removed)

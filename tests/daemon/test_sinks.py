@@ -116,6 +116,26 @@ def test_a_sink_gets_what_happens_in_order_across_a_kill(
     assert "secret words" not in (short_tmp / "kept.jsonl").read_text()
 
 
+def test_a_sink_is_told_how_many_prompts_wait(
+    make: Callable[..., DaemonProcess], short_tmp: Path, eventually: Any
+) -> None:
+    """Also while nothing else changes, and after the last one was typed."""
+    daemon = make()
+
+    def told() -> tuple[str, int]:
+        newest = [event["data"] for event in kept(short_tmp) if event["data"]["type"] == "slot"][-1]
+        return newest["activity"]["state"], newest["queue"]
+
+    daemon.inject("demo", "slow 2", until="submitted")
+    for number in range(2):
+        daemon.inject("demo", f"{number}", until="accepted")
+    eventually(lambda: told() == ("busy", 2))
+    eventually(lambda: told() == ("idle", 0))
+    for number in range(20):
+        daemon.inject("demo", f"quick {number}")
+    eventually(lambda: told() == ("idle", 0))
+
+
 def test_sinks_that_block_or_exit_touch_no_slot_and_no_other_sink(
     make: Callable[..., DaemonProcess], short_tmp: Path, eventually: Any
 ) -> None:

@@ -47,7 +47,7 @@ async def idle_queue(folder: Path) -> AsyncIterator[tuple[InjectQueue, InstantTy
     async def no_reply(entry: Entry) -> None:
         return None
 
-    queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, no_reply, lambda: 9.0)
+    queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, lambda: None, no_reply, lambda: 9.0)
     typist = InstantTypist()
     typist.queue = queue
     queue.agent_started(cast(Any, typist))

@@ -70,11 +70,10 @@ def lite(lite_module: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture
-async def connect(tmp_path: Path) -> AsyncIterator[Callable[..., SupabaseConnection]]:
-    """Opens the sink as core does, and closes it; `token` is its JWT, or a function that gives it."""
-    opened: list[SupabaseConnection] = []
+def open_sink(tmp_path: Path) -> Callable[..., SupabaseConnection]:
+    """Opens the sink as core does; `token` is its JWT, or a function that gives it. Close it."""
 
-    def connect(url: str, token: Any, node: str = "n1", **options: Any) -> SupabaseConnection:
+    def open_sink(url: str, token: Any, node: str = "n1", **options: Any) -> SupabaseConnection:
         def read(ref: SecretRef) -> str:
             return str(token() if callable(token) else token)
 
@@ -84,8 +83,19 @@ async def connect(tmp_path: Path) -> AsyncIterator[Callable[..., SupabaseConnect
         )
         connection = SupabaseSink().open(context)
         assert isinstance(connection, SupabaseConnection)
-        opened.append(connection)
         return connection
+
+    return open_sink
+
+
+@pytest.fixture
+async def connect(open_sink: Callable[..., SupabaseConnection]) -> AsyncIterator[Callable[..., SupabaseConnection]]:
+    """`open_sink` for async tests: closes what it opened."""
+    opened: list[SupabaseConnection] = []
+
+    def connect(*arguments: Any, **options: Any) -> SupabaseConnection:
+        opened.append(open_sink(*arguments, **options))
+        return opened[-1]
 
     yield connect
     for connection in opened:
