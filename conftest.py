@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,16 @@ def short_tmp() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="m-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Wait until `condition()` holds; the test fails with `what` after `within_s`."""
+
+    def wait(condition: Callable[[], object], within_s: float = 15, what: object = "it did not come true") -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, what() if callable(what) else what
+            time.sleep(0.05)
+
+    return wait

@@ -190,7 +190,7 @@ def succeeded(found: Receipt, until: Until) -> bool:
     """Whether the receipt got as far as was asked for, or as far as its kind can prove."""
     if found.stage in ENDS:
         return found.stage == "completed"
-    return found.capped or PROGRESS.index(found.stage) >= PROGRESS.index(until)
+    return found.capped or (found.stage in PROGRESS and PROGRESS.index(found.stage) >= PROGRESS.index(until))
 
 
 def _lines(text: str) -> str:

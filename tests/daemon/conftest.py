@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -115,16 +114,3 @@ def stream() -> Iterator[Callable[..., Stream]]:
     yield open_stream
     for one in made:
         one.close()
-
-
-@pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Wait until `condition()` holds; the test fails with `what` after `within_s`."""
-
-    def wait(condition: Callable[[], object], within_s: float = 15, what: object = "it did not come true") -> None:
-        deadline = time.monotonic() + within_s
-        while not condition():
-            assert time.monotonic() < deadline, what() if callable(what) else what
-            time.sleep(0.05)
-
-    return wait
