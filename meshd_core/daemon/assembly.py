@@ -7,26 +7,23 @@ from functools import partial
 import msgspec
 
 from meshd_core.config.check import CheckedConfig, CheckedSlot
+from meshd_core.config.model import SlotSection
 from meshd_core.config.places import Places, private_dir
-from meshd_core.contracts.kinds import AgentKind, KindProfile
+from meshd_core.contracts.kinds import AgentKind
+from meshd_core.daemon.past_runs import UNKNOWN, GoneKind, plan_of_run
 from meshd_core.errors import StartFailed
 from meshd_core.events import EventBus
 from meshd_core.plugins.host import PluginHost
+from meshd_core.pty.messages import ChildInfo
+from meshd_core.slots.ending import KeeperLink
 from meshd_core.slots.launch import Launcher
-from meshd_core.slots.lifecycle import KeeperLink
 from meshd_core.slots.plan import SlotPlan
 from meshd_core.slots.receipts import ReceiptStore
+from meshd_core.slots.run_record import RECORD_NAME, RunFile
 from meshd_core.slots.slot import Slot
 from meshd_core.terminal.journal import Journal
 
 log = logging.getLogger(__name__)
-
-
-class _UnavailableKind(AgentKind):
-    """Stands in for a kind whose plugin failed: what runs already is shown, nothing can be started."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        self.profile = KindProfile(name=name, title=name, commands=(), install_hint=reason)
 
 
 def start_obstacles(config: CheckedConfig, host: PluginHost) -> Iterator[StartFailed]:
@@ -79,6 +76,17 @@ class SlotMaker:
             unavailable=unavailable,
         )
 
+    def plan_of_run(self, child: ChildInfo, wanted: SlotPlan | None, secret_names: frozenset[str]) -> SlotPlan:
+        """By what a run lives that an earlier daemon started; `wanted`: what the file says of its slot by now."""
+        folder = self._folder / child.slot
+        template = wanted or SlotPlan(
+            section=SlotSection(name=child.slot, kind=UNKNOWN), node=self._bus.node, kind=GoneKind(UNKNOWN, ""),
+            profile=GoneKind(UNKNOWN, "").profile, filters=[], folder=folder, prepare=self._host.prepare_launch,
+            secret_names=secret_names,
+        )  # fmt: skip
+        record = RunFile(folder / RECORD_NAME).read()
+        return plan_of_run(child, record, template, wanted, self._host.kinds, self._host.filters)
+
     def journal(self, plan: SlotPlan) -> Journal:
         """The slot's journal, made if there is none. Blocks. Raises OSError (disk full), PlaceError, JournalInUse."""
         private_dir(plan.folder)
@@ -90,5 +98,5 @@ class SlotMaker:
     def _kind(self, checked: CheckedSlot) -> tuple[AgentKind, str | None]:
         name = checked.section.kind
         if checked.unavailable is not None:
-            return _UnavailableKind(name, checked.unavailable), checked.unavailable
+            return GoneKind(name, checked.unavailable), checked.unavailable
         return self._host.kinds[name], None

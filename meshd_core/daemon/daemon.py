@@ -25,6 +25,7 @@ from meshd_core.config.load import read_config
 from meshd_core.config.places import Places, default_node_name
 from meshd_core.config.secrets import resolve
 from meshd_core.contracts.daemon import DaemonInfo
+from meshd_core.daemon.adoption import Adoption
 from meshd_core.daemon.assembly import SlotMaker, start_obstacles
 from meshd_core.daemon.judging import Judge
 from meshd_core.daemon.keeper_link import KeeperLink, keeper_socket
@@ -70,8 +71,6 @@ class Daemon:
         self._ending: asyncio.Future[Agents] | None = None
         self._reloader: Reloader | None = None
         self._hangup = asyncio.Event()
-        self._strangers: list[ChildInfo] = []
-        self._adopted: set[str] = set()
         self._keeper = KeeperLink(keeper_socket(places), self._child_exited, self._held)
 
     @classmethod
@@ -152,12 +151,8 @@ class Daemon:
         children = await self._keeper.client.children()
         self._check_binaries(children)
         await stack.enter_async_context(self._live.running())
-        for checked in self._config.slots:
-            plan = maker.plan(checked, self._config.secret_names)
-            slot = maker.slot(plan, maker.journal(plan))
-            self._registry.add(slot.name, slot)
-            await self._live.begin(slot)
-        await self._adopt(children)
+        self._adoption = Adoption(maker, self._registry, self._live)
+        await self._adoption.open_slots(self._config, children)
 
     # -- start --
 
@@ -166,27 +161,10 @@ class Daemon:
         for obstacle in () if children else start_obstacles(self._config, self._host):
             raise StartupError(f"{obstacle.message}; {obstacle.hint}", ExitCode.MISSING_BINARY)
 
-    async def _adopt(self, children: list[ChildInfo]) -> None:
-        """Take over every run that the keeper has; a slot without one has nothing left that could be typed to."""
-        for child in children:
-            slot = self._registry.find(child.slot)
-            if slot is None or slot.child is not None:
-                log.warning("the keeper has a run of no slot", extra={"slot": child.slot, "pid": child.pid})
-                self._strangers.append(child)
-                continue
-            self._adopted.add(child.slot)
-            try:
-                await slot.adopt(child)
-            except (KeeperError, OSError) as error:
-                log.error("run not adopted", extra={"slot": child.slot, "pid": child.pid, "reason": str(error)})
-        for slot in self._registry:
-            if slot.name not in self._adopted:
-                slot.not_adopted()
-
     async def _autostart(self) -> None:
         """Start what the configuration wants running; one that can't start says so in its slot."""
         for slot in self._registry:
-            if slot.section.autostart and slot.name not in self._adopted:
+            if slot.section.autostart and slot.name not in self._adoption.adopted:
                 try:
                     await slot.start()
                 except MeshdError as error:
@@ -250,7 +228,7 @@ class Daemon:
         running = [slot for slot in self._registry if slot.child is not None]
         if agents == "stop":
             await asyncio.gather(*(self._stop(slot) for slot in running))
-            for child in self._strangers:
+            for child in self._adoption.strangers:
                 await self._kill_stranger(child)
         elif running:
             names = ", ".join(slot.name for slot in running)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from meshd_core.errors import Overloaded
+from meshd_core.pty.processes import limit_mark, mark_of
 
 _DEEPEST = 64
 
@@ -11,10 +12,11 @@ _DEEPEST = 64
 def slot_of_process(pid: int, runs: Mapping[str, str], pids: Mapping[int, str]) -> str | None:
     """The slot that `pid` descends from, or None.
 
-    `runs` maps the runs' marks (MESHD_RUN in the environment, set by the keeper) to slots, `pids` the agents' process
-    ids: a process may have cleaned its environment, or have lost its parents, but hardly both. Hygiene, not isolation:
-    a process with the daemon's user id can undo both. Where there is no /proc this always says None.
+    `runs` maps the runs, whose marks the keeper has put on their processes, to slots, `pids` the agents' process ids.
+    Hygiene, not isolation: a process with the daemon's user id can undo a mark. Where there is no /proc this always
+    says None.
     """
+    marks = {mark_of(run): slot for run, slot in runs.items()}
     for _ in range(_DEEPEST):
         if pid <= 1:
             return None
@@ -29,6 +31,8 @@ def slot_of_process(pid: int, runs: Mapping[str, str], pids: Mapping[int, str]) 
         except OSError as error:
             # Without descriptors nothing is known of the caller: an agent must not pass for nobody's process.
             raise Overloaded(f"who calls can't be found out now: {error.strerror}") from error
+        if (mark := limit_mark(pid)) in marks:
+            return marks[mark]
         for variable in environment.split(b"\0"):
             if variable.startswith(b"MESHD_RUN="):
                 slot = runs.get(variable[10:].decode(errors="replace"))

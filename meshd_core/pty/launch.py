@@ -6,8 +6,11 @@ the folder nor the arguments before the fork, and an exception it does not expec
 keeper running.
 """
 
+import contextlib
 import os
+import resource
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 
@@ -17,7 +20,7 @@ from msgspec import Struct
 
 from meshd_core.pty.errors import SpawnError
 from meshd_core.pty.messages import SpawnSpec
-from meshd_core.pty.processes import RUN_VARIABLE, SLOT_VARIABLE
+from meshd_core.pty.processes import MARK_LIMIT, RUN_VARIABLE, SLOT_VARIABLE, mark_of
 
 _DEFAULT_PATH = os.defpath
 _FD_FOLDER = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
@@ -62,7 +65,7 @@ def launch(spec: SpawnSpec, run: str) -> Launched:
             list(spec.argv[1:]),
             env=environment,
             dimensions=(spec.rows, spec.cols),
-            preexec_fn=_in_child(spec.cwd),
+            preexec_fn=_in_child(spec.cwd, mark_of(run)),
             timeout=None,
         )
     except OSError as error:
@@ -120,11 +123,14 @@ def _check(spec: SpawnSpec) -> None:
         raise SpawnError("cwd", f"the folder {spec.cwd} may not be entered")
 
 
-def _in_child(cwd: str) -> Callable[[], None]:
+def _in_child(cwd: str, mark: int) -> Callable[[], None]:
     """What runs between fork and exec; ptyprocess reports its OSError to us, unlike one from its own `cwd`."""
 
     def prepare() -> None:
         os.chdir(cwd)
+        if sys.platform.startswith("linux"):
+            with contextlib.suppress(ValueError, OSError):  # a hard limit below it: the environment's mark is left
+                resource.setrlimit(MARK_LIMIT, (mark, resource.getrlimit(MARK_LIMIT)[1]))
         signal.set_wakeup_fd(-1)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             if signal.getsignal(number) not in (signal.SIG_DFL, None):

@@ -1,11 +1,13 @@
 """Which processes belong to a run, wherever they are: own session, own group, orphaned.
 
-Orphans of several slots under one subreaper can't be told apart by parent, so each run's processes carry its id in
-their environment, which /proc shows (proc(5)) and children inherit. A program that cleared its environment is still
-found as a descendant of one that did not, or in the session of a leader that is not reaped yet.
+Orphans of several slots under one subreaper can't be told apart by parent, so each run's processes are marked, twice:
+by the run's id in their environment, which /proc shows (proc(5)), and by a number as their soft limit of file locks.
+That limit has had no effect since Linux 2.4.25 (setrlimit(2)), and goes through fork, exec, setsid and a cleared
+environment. Descendants of marked processes count, too, and the session of a leader that is not reaped yet.
 """
 
 import contextlib
+import hashlib
 import os
 import sys
 
@@ -15,6 +17,10 @@ RUN_VARIABLE = "MESHD_RUN"
 SLOT_VARIABLE = "MESHD_SLOT"
 
 
+MARK_LIMIT = 10
+"""RLIMIT_LOCKS, asm-generic/resource.h."""
+
+
 class _Entry(Struct, frozen=True):
     pid: int
     parent: int
@@ -22,14 +28,31 @@ class _Entry(Struct, frozen=True):
     marked: bool
 
 
+def mark_of(run: str) -> int:
+    """The number that marks the processes of `run`: 2**60 and above, which nobody sets as a limit of locks."""
+    return 1 << 60 | int.from_bytes(hashlib.sha256(run.encode()).digest()[:7])
+
+
+def limit_mark(pid: int) -> int | None:
+    """The mark that the process has as a limit, of whatever run; None: it has none, is gone, or can't be read."""
+    try:
+        with open(f"/proc/{pid}/limits", "rb") as file:
+            limits = file.read()
+    except OSError:
+        return None
+    _, found, rest = limits.partition(b"Max file locks")
+    soft = rest.split(None, 1)[0] if found else b""
+    return int(soft) if soft.isdigit() and int(soft) >= 1 << 60 else None
+
+
 def has_marker(pid: int, run: str) -> bool:
-    """Whether the process was started with the run's marker; False if that can't be read or it is gone."""
+    """Whether the process was started with one of the run's marks; False if that can't be read or it is gone."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environment = file.read()
     except OSError:
         return False
-    return f"\0{RUN_VARIABLE}={run}\0".encode() in b"\0" + environment
+    return f"\0{RUN_VARIABLE}={run}\0".encode() in b"\0" + environment or limit_mark(pid) == mark_of(run)
 
 
 def _entry(pid: int, run: str) -> _Entry | None:

@@ -9,38 +9,32 @@ import logging
 import signal
 import zlib
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from meshd_core.clock import rfc3339
 from meshd_core.errors import MeshdError, SlotAlreadyRunning, SlotNotRunning, StartFailed
-from meshd_core.pty.client import KeeperClient
 from meshd_core.pty.errors import KeeperError, SpawnError, WriteError
 from meshd_core.pty.master import Master, terminal_size
 from meshd_core.pty.messages import ChildInfo
+from meshd_core.slots.ending import KILL_GRACE_S, KeeperLink, RunEnder
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.output import Output
 from meshd_core.slots.restart_policy import RestartBudget, wants_restart
+from meshd_core.slots.run_record import ENV_DIGEST, RunRecord, env_digest
 from meshd_core.types import ExitStatus, Size, Status
 
 log = logging.getLogger(__name__)
 
-KILL_GRACE_S = 5.0
 _LAST_READ_BYTES = 16 * 1024 * 1024
 _KEY_PAUSE_S = 0.1
+_REDRAW_PAUSE_S = 0.2
 _RAW_BASE = "meshd.raw_base"
 """Key in a run's meta: the raw journal offset at which the run began."""
 
 
-class KeeperLink(Protocol):
-    """The keeper that is there now; another one after a keeper died."""
-
-    @property
-    def client(self) -> KeeperClient: ...
-
-
 class Lifecycle:
-    """The process of one slot. `on_start()` before each start is planned, `on_change()` after each change of status,
-    `on_begin`/`on_end` around each run.
+    """The process of one slot. `on_start()` comes before each start is planned, `on_stop(run, then_start)` before each
+    stop, `on_stop(None, False)` after it, `on_change()` after each change of status, `on_begin`/`on_end` around runs.
     """
 
     def __init__(
@@ -51,6 +45,7 @@ class Lifecycle:
         raw_head: Callable[[], int],
         *,
         on_start: Callable[[], None],
+        on_stop: Callable[[str | None, bool], None],
         on_change: Callable[[], None],
         on_begin: Callable[[ChildInfo, bool], None],
         on_end: Callable[[ExitStatus, int], None],
@@ -58,7 +53,8 @@ class Lifecycle:
     ) -> None:
         self._launcher, self._name = launcher, launcher.section.name
         self._keeper, self._output, self._raw_head = keeper, output, raw_head
-        self._on_start, self._on_change, self._on_begin, self._on_end = on_start, on_change, on_begin, on_end
+        self._on_start, self._on_stop, self._on_change = on_start, on_stop, on_change
+        self._on_begin, self._on_end = on_begin, on_end
         self._spawn_task = spawn_task
         self._lock = asyncio.Lock()
         self._budget = RestartBudget()
@@ -66,6 +62,8 @@ class Lifecycle:
         self._ended = asyncio.Event()
         self._early_exits: dict[str, ChildInfo] = {}
         self._clean_ups: dict[str, asyncio.Task[None]] = {}
+        self._ender = RunEnder(keeper, self._name)
+        self._sweep_grace_s = KILL_GRACE_S
         self._last_meta: dict[str, str] = {}
         self.status: Status = "stopped"
         self.child: ChildInfo | None = None
@@ -115,6 +113,7 @@ class Lifecycle:
                 if self.status == "stopped":
                     raise SlotNotRunning(f"slot {self._name} is not running")
                 self._cancel_backoff()
+                self.error = self._forbidden
                 self._set("stopped")
                 return
             await self._stop(self.child, grace_s)
@@ -125,23 +124,29 @@ class Lifecycle:
             self._cancel_backoff()
             self._budget.reset()
             if self.child is not None:
-                await self._stop(self.child, grace_s)
+                await self._stop(self.child, grace_s, then_start=True)
             await self._start(resume)
             self.restarts += 1
 
-    async def adopt(self, child: ChildInfo, marks: Sequence[int]) -> None:
-        """Take over a run that an earlier daemon started, its backlog included, and its end if it ended meanwhile."""
+    async def adopt(self, child: ChildInfo, marks: Sequence[int], record: RunRecord) -> None:
+        """Take over a run that an earlier daemon started, its backlog included, and its end if it ended meanwhile.
+
+        A stop that the earlier daemon died in is carried through, and so is a restart.
+        """
         async with self._lock:
             self._last_meta = dict(child.meta)
             base = int(child.meta.get(_RAW_BASE, "0"))
             backlog, fd = await self._keeper.client.attach(child.run)
             size = None if fd is None else terminal_size(fd)  # it may have been resized since its start
-            self._output.restore(base, size or self._configured_size(), marks)
+            self._output.restore(base, size or self._configured_size(), marks, record.judged_to)
             await self._output.backlog(zlib.crc32(child.run.encode()), backlog)
             await self._keeper.client.acknowledge(child.run, backlog.gen)
-            self._begin(child, fd, adopted=True)
+            ending = record.ending == child.run
+            self._begin(child, fd, adopted=True, status="stopping" if ending else "running")
             if child.exited_at_ms is not None:
                 self.child_exited(child)
+            if ending:
+                self._spawn_task(self._finish_stop(child, record.then_start), f"stop {self._name}")
 
     def resize(self, size: Size) -> None:
         """Give the agent's terminal `size` until its next start. Raises SlotNotRunning."""
@@ -150,6 +155,14 @@ class Lifecycle:
         self._output.resize(size)
         self.master.resize(size.rows, size.cols)
         self._on_change()
+
+    async def redraw(self) -> None:
+        """Make the agent draw its whole screen, by a change of size and back."""
+        size = self._output.size
+        for rows in (size.rows - 1, size.rows):
+            if self.master is not None:
+                self.master.resize(rows, size.cols)
+            await asyncio.sleep(_REDRAW_PAUSE_S)
 
     def _configured_size(self) -> Size:
         section = self._launcher.section
@@ -163,9 +176,7 @@ class Lifecycle:
             raise StartFailed(f"slot {self._name} can't be started: {self._forbidden}")
         self._set("starting")
         try:
-            spec = self._launcher.plan(
-                resume=resume, last_meta=self._last_meta, extra_meta={_RAW_BASE: str(self._raw_head())}
-            )
+            spec = self._launcher.plan(resume=resume, last_meta=self._last_meta, extra_meta=self._meta())
             self._output.begin(self._configured_size())
             child, fd = await self._keeper.client.spawn(spec)
         except (MeshdError, SpawnError, KeeperError) as error:
@@ -176,18 +187,22 @@ class Lifecycle:
         self.error = None
         self._begin(child, fd, adopted=False)
 
+    def _meta(self) -> dict[str, str]:
+        """What the next daemon must know of the run; in the keeper's memory."""
+        return {_RAW_BASE: str(self._raw_head()), ENV_DIGEST: env_digest(self._launcher.section)}
+
     def _fail(self, failure: StartFailed) -> None:
         self.error = f"{failure.message}; {failure.hint}" if failure.hint else failure.message
         self._set("failed")
 
-    def _begin(self, child: ChildInfo, fd: int | None, *, adopted: bool) -> None:
+    def _begin(self, child: ChildInfo, fd: int | None, *, adopted: bool, status: Status = "running") -> None:
         self.child = child
         self._ended.clear()
         if fd is not None:
             self.master = Master(fd, self._output.read_from, on_end=lambda: None)
             self.master.start()
         self._on_begin(child, adopted)
-        self._set("running")
+        self._set(status)
         if (early := self._early_exits.pop(child.run, None)) is not None:
             self.child_exited(early)
 
@@ -209,32 +224,12 @@ class Lifecycle:
         self._output.end()
         self._on_end(self.exit, pid)
         self._ended.set()
-        task = self._spawn_task(self._clean_up(info.run), f"clean up {info.slot}")
+        work = self._ender.clean_up(info.run, self._sweep_grace_s)
+        task = self._spawn_task(work, f"clean up {info.slot}")
         self._clean_ups[info.run] = task
         task.add_done_callback(lambda _: self._clean_ups.pop(info.run, None))
         if self.status != "stopping":
             self._follow_policy(info.code)
-
-    async def _clean_up(self, run: str) -> None:
-        """End what the agent left behind, grandchildren in sessions of their own included, and forget the run."""
-        try:
-            for signum in (signal.SIGTERM, signal.SIGKILL):
-                if not await self._keeper.client.sweep(run, signum):
-                    break
-                await self._gone(run, KILL_GRACE_S)
-            await self._keeper.client.forget(run)
-        except KeeperError as error:
-            log.warning("run not cleaned up", extra={"slot": self._name, "reason": str(error)})
-
-    async def _gone(self, run: str, within_s: float) -> bool:
-        """Wait until no process of `run` is left."""
-        try:
-            async with asyncio.timeout(within_s):
-                while await self._keeper.client.processes(run):  # noqa: ASYNC110 - the kernel tells nobody
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            return False
-        return True
 
     def _follow_policy(self, code: int | None) -> None:
         if self.last_run or not wants_restart(self._launcher.section.restart, code):
@@ -261,22 +256,46 @@ class Lifecycle:
                 return
             self.restarts += 1
 
-    async def _stop(self, child: ChildInfo, grace_s: float | None) -> None:
+    async def _stop(self, child: ChildInfo, grace_s: float | None, *, then_start: bool = False) -> None:
+        # Noted before the first key: the next daemon carries through what this one dies in.
+        self._on_stop(child.run, then_start)
         self._set("stopping")
         recipe = self._launcher.profile.exit
-        client = self._keeper.client
         polite_s = recipe.grace_s if grace_s is None else grace_s
         term_s = recipe.term_grace_s if grace_s is None else grace_s
+        self._sweep_grace_s = term_s
         if not (await self._ask_to_exit() and await self._wait_end(polite_s)):
-            await client.kill(child.run, signal.SIGTERM)
-            if not await self._wait_end(term_s):
-                await client.kill(child.run, signal.SIGKILL)
-                await client.sweep(child.run, signal.SIGKILL)
-                if not await self._wait_end(KILL_GRACE_S):
-                    log.error("agent survives SIGKILL", extra={"slot": self._name, "pid": child.pid})
-        if (clean_up := self._clean_ups.get(child.run)) is not None:
-            await asyncio.wait({clean_up}, timeout=2 * KILL_GRACE_S)
+            await self._kill(child, term_s)
+        await self._stopped(child.run)
+
+    async def _kill(self, child: ChildInfo, term_s: float) -> None:
+        """SIGTERM to the agent's process group, then SIGKILL to everything of the run."""
+        if self.child is not child:
+            return
+        await self._ender.signal_group(child.run, signal.SIGTERM)
+        if not await self._wait_end(term_s):
+            await self._ender.signal_group(child.run, signal.SIGKILL)
+            await self._ender.sweep(child.run, signal.SIGKILL)
+            if not await self._wait_end(KILL_GRACE_S):
+                log.error("agent survives SIGKILL", extra={"slot": self._name, "pid": child.pid})
+
+    async def _stopped(self, run: str) -> None:
+        if (clean_up := self._clean_ups.get(run)) is not None:
+            await asyncio.wait({clean_up}, timeout=self._sweep_grace_s + 2 * KILL_GRACE_S)
+        self._sweep_grace_s = KILL_GRACE_S
+        self._on_stop(None, False)
         self._set("stopped")
+
+    async def _finish_stop(self, child: ChildInfo, then_start: bool) -> None:
+        """Carry through a stop that an earlier daemon had begun: the polite way was tried."""
+        async with self._lock:
+            try:
+                await self._kill(child, self._launcher.profile.exit.term_grace_s)
+                await self._stopped(child.run)
+                if then_start:
+                    await self._start(False)
+            except (KeeperError, MeshdError) as error:
+                log.warning("stop not carried through", extra={"slot": self._name, "reason": str(error)})
 
     async def _ask_to_exit(self) -> bool:
         for number, keys in enumerate(self._launcher.profile.exit.keys):

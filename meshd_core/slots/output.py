@@ -83,15 +83,17 @@ class Output:
         self._emulator.close()
         self._open_terminal(start)
 
-    def restore(self, base: int, size: Size, marks: Sequence[int] = ()) -> None:
+    def restore(self, base: int, size: Size, marks: Sequence[int] = (), judged_to: int = 0) -> None:
         """After an adoption: rebuild terminal and filters from the journal, and tell the lines that were not told yet.
 
         `base` is the raw offset at which this run began, `size` what its terminal has now; `marks` are offsets that no
-        replayed step may span.
+        replayed step may span. Up to `judged_to` other filters than now have judged already.
         """
         self._size = size
         start = max(base, self._journal.raw_tail)
         told, skip = self._journal.consumed
+        if told < judged_to <= self._journal.raw_head:
+            told, skip = judged_to, 0
         lost = self._journal.raw_tail - max(told, base)
         told, skip = (told, skip) if told >= start else (start, 0)
         self._begin(told)

@@ -10,7 +10,7 @@ from meshd_core.config.model import SlotSection
 from meshd_core.contracts.filters import OutputFilter
 from meshd_core.contracts.kinds import AgentKind, KindProfile
 from meshd_core.errors import SlotRemoved
-from meshd_core.slots.launch import Prepare
+from meshd_core.slots.launch import Launcher, Prepare
 from meshd_core.types import ConfigState
 
 AT_START = frozenset({"kind", "command", "args", "cwd", "env"})
@@ -32,6 +32,11 @@ class SlotPlan(Struct, frozen=True):
     secret_names: frozenset[str]
     unavailable: str | None = None
     """Why this slot can't be started: its kind's plugin failed."""
+
+
+def launcher_of(plan: SlotPlan) -> Launcher:
+    """What plans the runs of a slot with this plan."""
+    return Launcher(plan.section, plan.node, plan.kind, plan.profile, plan.prepare, plan.secret_names)
 
 
 class Differences(Struct, frozen=True):
@@ -84,6 +89,13 @@ class LivingPlan:
             return "removed"
         return "live" if self._next is None else "stale"
 
+    @property
+    def upcoming(self) -> SlotPlan:
+        """What the next start will be planned from. Raises SlotRemoved."""
+        if self.retired:
+            raise SlotRemoved(self.now.section.name)
+        return self._next or self.now
+
     def update(self, plan: SlotPlan, alive: bool) -> None:
         """The configuration says `plan` now: with an agent alive, a part of it has to wait for the next start."""
         self.retired = False
@@ -94,10 +106,9 @@ class LivingPlan:
 
     def take_up(self) -> None:
         """A start is about to be planned: what waited for it counts now. Raises SlotRemoved."""
-        if self.retired:
-            raise SlotRemoved(self.now.section.name)
-        if self._next is not None:
-            plan, self._next = self._next, None
+        plan, waited = self.upcoming, self._next is not None
+        if waited:
+            self._next = None
             self._set(plan)
 
     def _set(self, plan: SlotPlan) -> None:

@@ -15,15 +15,17 @@ from meshd_core.pty.messages import ChildInfo
 from meshd_core.slots.activity import ActivityTracker, Silence
 from meshd_core.slots.agent_channel import AgentChannel
 from meshd_core.slots.announcer import Announcer
+from meshd_core.slots.changes import Changes
+from meshd_core.slots.ending import KeeperLink
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.hands import Hands
 from meshd_core.slots.inject_queue import InjectQueue
 from meshd_core.slots.keyboard import Keyboard
-from meshd_core.slots.launch import Launcher
-from meshd_core.slots.lifecycle import KeeperLink, Lifecycle
+from meshd_core.slots.lifecycle import Lifecycle
 from meshd_core.slots.output import Output
-from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, compare
+from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, compare, launcher_of
 from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
+from meshd_core.slots.run_record import RECORD_NAME, RunFile, RunRecord
 from meshd_core.slots.screen_watch import ScreenWatch
 from meshd_core.slots.tasks import SlotTasks
 from meshd_core.slots.typist import Typist
@@ -48,7 +50,6 @@ from meshd_core.types import Slot as SlotView
 log = logging.getLogger(__name__)
 
 _SILENCE_CHECK_S = 5.0
-_REDRAW_PAUSE_S = 0.2
 _WORDS_S = 0.5
 _READERS_GONE_S = 3.0
 
@@ -63,8 +64,10 @@ class Slot:
         section = plan.section
         self.name = section.name
         self._tasks = SlotTasks(section.name)
+        self._changes = Changes()
         self._plan = LivingPlan(plan, self._configured)
-        self.launcher = Launcher(section, plan.node, plan.kind, plan.profile, plan.prepare, plan.secret_names)
+        self._record = RunFile(plan.folder / RECORD_NAME)
+        self.launcher = launcher_of(plan)
         self._filter_errors = 0
         self._journal = journal
         self._tracker = ActivityTracker(plan.profile, self._activity_changed)
@@ -85,12 +88,12 @@ class Slot:
         )  # fmt: skip
         self._life = Lifecycle(
             self.launcher, keeper, self._output, lambda: self._journal.raw_head,
-            on_start=self._plan.take_up, on_change=self._state_changed, on_begin=self._run_began,
-            on_end=self._run_ended, spawn_task=self._tasks.spawn,
+            on_start=self._about_to_start, on_stop=self._record.note_stop, on_change=self._state_changed,
+            on_begin=self._run_began, on_end=self._run_ended, spawn_task=self._tasks.spawn,
         )  # fmt: skip
         self.hands = Hands(
             section.name, plan.profile.keys, self._keyboard, self._tracker,
-            look=self._look, wait=self._wait, interrupted=self.queue.interrupted,
+            look=self._look, wait=self._changes.wait, interrupted=self.queue.interrupted,
             typed=self.queue.human.typed,
         )  # fmt: skip
         self._views = Views(
@@ -105,9 +108,9 @@ class Slot:
             self.name, plan.kind, self._tracker.observe, self._version_known, self._tasks.spawn
         )
         self._screen_watch = ScreenWatch(self._look)
-        self._changed = asyncio.Event()
         self._proofs: list[tuple[int, str]] = []
-        self._leaving = self._closed = False
+        self._leaving = False
+        self._judged_to = 0
 
     # -- what is seen --
 
@@ -122,20 +125,12 @@ class Slot:
 
     async def wait_for(self, states: Collection[str], wait_s: float) -> None:
         """Wait until the activity or the status is one of `states`, or until `wait_s` has passed."""
-        found = await self._wait(lambda: self._life.status in states or self._tracker.activity.state in states, wait_s)
+        found = await self._changes.wait(
+            lambda: self._life.status in states or self._tracker.activity.state in states, wait_s
+        )
         if found and self._tracker.activity.state == "waiting":
             # A signal comes before the screen that it speaks of: who waited for a question wants its words, too.
-            await self._wait(lambda: self._tracker.dialog is not None, _WORDS_S)
-
-    async def _wait(self, reached: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait for a change of status, activity or dialog after which `reached()`; False if none came in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not self._closed and not reached():
-                    await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+            await self._changes.wait(lambda: self._tracker.dialog is not None, _WORDS_S)
 
     # -- configuration --
 
@@ -159,9 +154,11 @@ class Slot:
     def update(self, plan: SlotPlan) -> None:
         """Take up a changed configuration: at once what a living agent allows, at its next start the rest."""
         self._plan.update(plan, self._life.alive)
+        if self._life.alive:
+            self._record.note_change(self.section, self._judged_to)
         self._life.last_run = False
         self._announcer.config_changed()
-        self._wake()
+        self._changes.wake()
 
     def retire(self) -> None:
         """The file has this slot no more: no prompts, no start; what runs may be stopped."""
@@ -176,8 +173,7 @@ class Slot:
 
     async def over(self) -> None:
         """Wait until a slot that was retired has no agent any more, or isn't retired any more."""
-        while self.config == "removed" and self._life.alive:
-            await self._changed.wait()
+        await self._changes.wait(lambda: self.config != "removed" or not self._life.alive, None)
 
     def _configured(self, before: SlotPlan) -> None:
         plan = self._plan.now
@@ -191,7 +187,7 @@ class Slot:
         if self._life.forbid(plan.unavailable):
             self._state_changed()
         if plan.section.filters != before.section.filters:
-            self._output.change_filters()
+            self._judged_to = self._output.change_filters()
         size = Size(rows=plan.section.rows, cols=plan.section.cols)
         if self._life.master is not None and size != Size(rows=before.section.rows, cols=before.section.cols):
             self._life.resize(size)
@@ -218,8 +214,7 @@ class Slot:
         """The slot is no more: tell everyone, and wait until nobody reads it; `close` comes next."""
         self._announcer.removed()
         self.close_readers("removed")
-        self._closed = True
-        self._changed.set()
+        self._changes.close()
         await self.feed.readers_gone(_READERS_GONE_S)
 
     def close(self) -> None:
@@ -243,18 +238,29 @@ class Slot:
         await self._life.stop(grace_s)
 
     async def restart(self, resume: bool = False, grace_s: float | None = None) -> None:
+        """Stop, then start. Raises SlotRemoved and StartFailed, without a stop if no start could follow it."""
+        plan = self._plan.upcoming
+        if self._life.child is not None:
+            launcher_of(plan).check()
         await self._life.restart(resume=resume, grace_s=grace_s)
 
     def resize(self, size: Size) -> None:
         self._life.resize(size)
 
+    def _about_to_start(self) -> None:
+        self._plan.take_up()
+        self._judged_to = 0
+        self._record.note_start(self.section)
+
     async def adopt(self, child: ChildInfo) -> None:
         """Take over a run that an earlier daemon started."""
+        record = self._record.read() or RunRecord(section=self.section)
+        self._judged_to = record.judged_to
         self.queue.load()
         self._restore_activity()
         entry = self.queue.in_doubt()
         self._proofs.clear()
-        await self._life.adopt(child, [entry.raw_mark] if entry is not None else [])
+        await self._life.adopt(child, [entry.raw_mark] if entry is not None else [], record)
 
     def child_exited(self, info: ChildInfo) -> None:
         """The keeper's notice. While this daemon leaves, it is the next one's: the keeper keeps it until forgotten."""
@@ -315,16 +321,8 @@ class Slot:
         if in_doubt is not None:
             self.queue.doubt(in_doubt, paste_open=in_doubt.stage == "writing")
         if adopted and self._output.cut and self.profile.output == "screen":
-            self._tasks.spawn(self._redraw(), f"redraw {self.name}")
+            self._tasks.spawn(self._life.redraw(), f"redraw {self.name}")
         self._screen_watch.touched()
-
-    async def _redraw(self) -> None:
-        """Make the agent draw its whole screen, by a change of size and back."""
-        size = self._output.size
-        for rows in (size.rows - 1, size.rows):
-            if self._life.master is not None:
-                self._life.master.resize(rows, size.cols)
-            await asyncio.sleep(_REDRAW_PAUSE_S)
 
     def _proven(self, entry: Entry) -> bool:
         """Whether, after its Enter, the journal or the backlog shows that the agent began to work."""
@@ -383,11 +381,7 @@ class Slot:
         if self._life.status == "stopping":
             self.queue.agent_stopping()
         self._announcer.state_changed()
-        self._wake()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changes.wake()
 
     def _filter_failed(self, name: str, error: Exception) -> None:
         self._filter_errors += 1

@@ -190,6 +190,18 @@ def test_a_slot_that_can_not_start_is_a_warning_and_is_there(make_daemon: Any) -
     assert detail(daemon, "gone").status == "failed"
 
 
+def test_a_restart_that_no_start_could_follow_stops_nothing(make_daemon: Any) -> None:
+    daemon = make_daemon(slot("cat", "generic", command='["cat"]'))
+    pid = detail(daemon, "cat").pid
+    daemon.configure(slot("cat", "generic", command='["no-such-program"]'))
+    report = daemon.reload(restart="changed")
+    assert changes(report) == {"cat": ("stale", ["command"])}
+    assert "no-such-program" in report.warnings[0]
+    with pytest.raises(HttpFailure, match="start_failed"):
+        daemon.call("POST", "/restart/cat", {})
+    assert (detail(daemon, "cat").pid, detail(daemon, "cat").status) == (pid, "running")
+
+
 def test_the_command_tells_people_and_programs(make_daemon: Any) -> None:
     daemon = make_daemon(slot())
     run = [sys.executable, "-m", "meshd_core.cli", "reload", "--runtime-dir", str(daemon.runtime)]

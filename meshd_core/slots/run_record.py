@@ -1,0 +1,85 @@
+"""What a slot's agent was started with, on disk: the daemon after a crash takes the agent up with that, not with what
+the configuration says by then, and carries a stop through that its forerunner died in.
+"""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from meshd_core.config.model import SlotSection
+
+log = logging.getLogger(__name__)
+
+RECORD_NAME = "run.json"
+ENV_DIGEST = "meshd.env"
+"""Key in a run's meta, so in the keeper's memory: the values of `env` may be secrets and never go to disk."""
+
+
+class RunRecord(Struct, frozen=True):
+    """`section` without the values of `env`."""
+
+    section: SlotSection
+    judged_to: int = 0
+    """Raw offset of the journal up to which other filters than the section's have judged."""
+    ending: str | None = None
+    """The run that was being stopped."""
+    then_start: bool = False
+    """Whether the stop was half of a restart."""
+
+
+class RunFile:
+    """The record of one slot, 0600 and replaced as a whole. It outlives the process; loss of power is not covered."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._record: RunRecord | None = None
+
+    def read(self) -> RunRecord | None:
+        """None: there is none, or none that this version can read."""
+        try:
+            self._record = msgspec.json.decode(self._path.read_bytes(), type=RunRecord)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            self._record = None
+        return self._record
+
+    def note_start(self, section: SlotSection) -> None:
+        """A run is about to be started with `section`."""
+        self._write(RunRecord(section=_shown(section)))
+
+    def note_change(self, section: SlotSection, judged_to: int) -> None:
+        """The run that lives has `section` from now on."""
+        before = self._record or RunRecord(section=section)
+        self._write(replace(before, section=_shown(section), judged_to=judged_to))
+
+    def note_stop(self, run: str | None, then_start: bool) -> None:
+        """`run` is about to be stopped; None: it has ended."""
+        if self._record is not None:
+            self._write(replace(self._record, ending=run, then_start=then_start))
+
+    def _write(self, record: RunRecord) -> None:
+        if record == self._record:
+            return
+        self._record = record
+        temporary = self._path.with_name(f"{self._path.name}.new")
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(msgspec.json.encode(record))
+            temporary.replace(self._path)
+        except OSError as error:
+            # The agent matters more: after a crash it would be taken for one that the file describes.
+            log.warning("run not recorded", extra={"file": str(self._path), "reason": error.strerror})
+
+
+def _shown(section: SlotSection) -> SlotSection:
+    return replace(section, env=dict.fromkeys(section.env, ""))
+
+
+def env_digest(section: SlotSection) -> str:
+    """Tells two environments of slots apart without telling what is in them."""
+    return hashlib.sha256(msgspec.json.encode(sorted(section.env.items()))).hexdigest()
