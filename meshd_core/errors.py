@@ -106,6 +106,12 @@ class SlotWaiting(MeshdError):
     code, status = "slot_waiting", 409
 
 
+class NoIdleSlot(MeshdError):
+    """No slot that matches a selection took the prompt: none is idle, or none could be asked."""
+
+    code, status = "no_idle_slot", 409
+
+
 class HumanTyping(MeshdError):
     """A person types into this slot's terminal: a prompt now would land in the middle of it."""
 

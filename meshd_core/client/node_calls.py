@@ -11,6 +11,7 @@ from meshd_core.client.connection import Answer
 from meshd_core.client.slot_calls import LIFECYCLE_WAIT_S, idempotency
 from meshd_core.types import (
     BroadcastAnswer,
+    BroadcastRequest,
     Health,
     MeshInjectRequest,
     MeshSlots,
@@ -122,7 +123,7 @@ def mesh_inject(request: MeshInjectRequest, *, key: str | None = None) -> Call[R
     )  # fmt: skip
 
 
-def mesh_broadcast(request: MeshInjectRequest, *, key: str | None = None) -> Call[BroadcastAnswer]:
+def mesh_broadcast(request: BroadcastRequest, *, key: str | None = None) -> Call[BroadcastAnswer]:
     """Have a prompt typed into every slot that matches `request.select`."""
     return post(
         "/mesh/broadcast", typed(BroadcastAnswer), request,

@@ -97,7 +97,7 @@ class Daemon:
         store = ReceiptStore(self._places.state_dir / "receipts.db")
         maker = SlotMaker(self._host, self._keeper, store, self._places, self._bus)
         node = LocalNode(self._registry, store, self._host, self._bus, self._end, self._reload)
-        mesh = Mesh(self._config, self._bus)
+        mesh = Mesh(self._config, self._bus, self._places.state_dir)
         fleet = self._fleet(node)
         agents: Agents = "keep"
         chain = AuthChain([self._host.auth_providers[name] for name in self._config.config.auth.providers])

@@ -42,7 +42,7 @@ from meshd_core.types import (
 from meshd_core.types import Slot as SlotView
 
 PROTOCOL_VERSION = "1.0"
-FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer", "mesh"]
+FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer", "mesh", "dispatch"]
 
 Agents = Literal["stop", "keep"]
 
@@ -180,13 +180,15 @@ class LocalNode:
 
     # -- prompts --
 
-    async def inject(self, name: str, request: InjectRequest, by: Principal, key: str | None) -> Receipt:
+    async def inject(
+        self, name: str, request: InjectRequest, by: Principal, key: str | None, receipt: str | None = None
+    ) -> Receipt:
         slot = self._slot_for_change(name)
         facts = {"name": slot.name, "kind": slot.section.kind, "labels": slot.section.labels}
         check = InjectCheck(text=request.text, submit=request.submit, when=request.when)
         if (denial := self._host.check_inject(facts, by, check)) is not None:
             raise Forbidden(f"a plugin refuses this prompt: {denial.reason}")
-        return await slot.inject(request, by.id or by.subject, key)
+        return await slot.inject(request, by.id or by.subject, key, receipt)
 
     def receipt(self, id: str) -> Receipt:
         for slot in self._registry:

@@ -57,6 +57,7 @@ class HttpApp:
         self.hub = Hub()
         self.request_ids = RequestIds()
         self._audit = parts.audit
+        self._mesh = parts.mesh
         self._service = parts.service
         self._named = (b"meshd-node", parts.service.name.encode())
         self._gate = Gate(parts.service, parts.chain, parts.rules)
@@ -85,6 +86,8 @@ class HttpApp:
         """Streams say `bye`, long waits end; the listeners are the server's business."""
         self.closing.set()
         self.hub.close()
+        if self._mesh is not None:
+            self._mesh.dispatcher.close()
 
     def release(self) -> None:
         """Close files, once no request is left."""

@@ -50,12 +50,17 @@ class Proxy:
     def __init__(self, mesh: Mesh, own: str, hub: Hub, closing: asyncio.Event) -> None:
         self._mesh, self._own, self._hub, self._closing = mesh, own, hub, closing
 
+    @property
+    def errors(self) -> tuple[type[MeshdError], ...]:
+        """What a call of another node's slot may end with besides."""
+        return _ERRORS
+
     def around(self, spec: RouteSpec) -> RouteSpec:
         """`spec` for slots of every node; as it is if it has nothing to do with a slot."""
         if spec.path == "/injects/{id}":
             return self._with(spec, self._by_receipt(spec), _ERRORS)
         if "{slot}" not in spec.path or spec.body is InjectRequest:
-            return spec
+            return spec  # a prompt is dispatched: see dispatch_api
         if spec.scope not in PROXIED:
             return self._with(spec, self._refusing(spec), (NotProxied,))
         return self._with(spec, self._by_slot(spec), _ERRORS)
@@ -97,7 +102,12 @@ class Proxy:
             peer = self._mesh.peer(node)
             target = f"/injects/{ulid}@{node}"
             # Whose receipt it is shows only in the receipt: it is read first, whatever is to be done with it.
-            answer = await self._ask(call, peer, "GET", target)
+            try:
+                answer = await self._ask(call, peer, "GET", target)
+            except (PeerError, PeerTimeout, Draining, InjectNotFound) as error:
+                if spec.method != "GET":
+                    raise
+                return self._as_sent_from_here(call, f"{ulid}@{node}", error)
             receipt = decode_from(peer, answer, Receipt)
             if not reaches(call.principal, receipt.slot, node, self._own):
                 raise InjectNotFound("there is no receipt with this id")
@@ -106,6 +116,16 @@ class Proxy:
             return await self._forward(call, peer, spec, target)
 
         return handler
+
+    def _as_sent_from_here(self, call: Call[Any, Any], id: str, error: MeshdError) -> Receipt:
+        """What this node itself can tell of a receipt that its node can't, or doesn't have. Raises `error` if it is
+        none that was sent from here.
+        """
+        dispatcher = self._mesh.dispatcher
+        receipt = dispatcher.missing(id) if isinstance(error, InjectNotFound) else dispatcher.doubtful(id)
+        if receipt is None or not reaches(call.principal, receipt.slot, receipt.node, self._own):
+            raise error
+        return receipt
 
     def peer_of(self, call: Call[Any, Any], address: "Address") -> Peer:
         """The node of `address`, if the caller may reach that slot and the call came directly. Raises SlotNotFound,

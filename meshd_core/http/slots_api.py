@@ -11,11 +11,13 @@ from meshd_core.auth.reach import reaches
 from meshd_core.contracts.auth import Principal
 from meshd_core.errors import Draining, InjectNotFound, InvalidField, NodeNotFound, SlotNotFound, TooLarge
 from meshd_core.http.cursors import resume_at, since
+from meshd_core.http.exchange import Exchange
 from meshd_core.http.fanout import Hub
 from meshd_core.http.pages import read_page, wait_for_page
 from meshd_core.http.routes import Call, NoQuery, Reply
 from meshd_core.http.service import Feed, NodeService
 from meshd_core.http.stream import Reader, Start
+from meshd_core.http.via import entered_by
 from meshd_core.types import (
     ENDS,
     EVENT_TYPES,
@@ -38,6 +40,7 @@ from meshd_core.types import (
 
 _STATUSES = frozenset(get_args(Status))
 _ACTIVITIES = frozenset(get_args(ActivityState))
+KEY_HEADER = ("Idempotency-Key", "the same key gives the stored receipt, for 24 h; never types twice")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -102,11 +105,10 @@ class SlotsApi:
 
     async def inject(self, call: Call[NoQuery, InjectRequest]) -> Reply:
         name = self.slot_name(call)
-        key = call.exchange.headers.get("idempotency-key")
-        if key is not None and _KEY.fullmatch(key) is None:
-            raise InvalidField("'Idempotency-Key' must be 1 to 200 printable ASCII characters", field="Idempotency-Key")
+        key = idempotency_key(call.exchange)
         check_text(call.body.text)
-        receipt = await self._service.inject(name, call.body, call.principal, key)
+        by, wanted = entered_by(call.exchange, call.principal)
+        receipt = await self._service.inject(name, call.body, by, key, wanted)
         return Reply(receipt, 200 if reached(receipt, call.body.until) else 202)
 
     async def receipt(self, call: Call[NoQuery, None]) -> Receipt:
@@ -206,6 +208,14 @@ class SlotsApi:
             task.cancel()
 
 
+def idempotency_key(exchange: Exchange) -> str | None:
+    """The caller's key. Raises InvalidField."""
+    key = exchange.headers.get("idempotency-key")
+    if key is not None and _KEY.fullmatch(key) is None:
+        raise InvalidField("'Idempotency-Key' must be 1 to 200 printable ASCII characters", field="Idempotency-Key")
+    return key
+
+
 def check_text(text: str) -> None:
     """Raises InvalidField for text that has no UTF-8 form, TooLarge past 256 KiB."""
     try:
@@ -220,7 +230,7 @@ def reached(receipt: Receipt, until: Until) -> bool:
     """Whether a caller who waits for `until` has the final answer (200), or the receipt goes on (202)."""
     if receipt.capped or receipt.stage in ENDS:
         return True
-    return PROGRESS.index(receipt.stage) >= PROGRESS.index(until)
+    return receipt.stage in PROGRESS and PROGRESS.index(receipt.stage) >= PROGRESS.index(until)
 
 
 def _names(field: str, text: str | None, allowed: frozenset[str] | None) -> frozenset[str] | None:

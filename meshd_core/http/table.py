@@ -33,6 +33,7 @@ from meshd_core.errors import (
 )
 from meshd_core.fleet.fleet import Fleet
 from meshd_core.http.control_api import ControlApi
+from meshd_core.http.dispatch_api import DispatchApi, dispatch_routes
 from meshd_core.http.fanout import Hub
 from meshd_core.http.fleet_api import fleet_routes
 from meshd_core.http.mesh_api import MeshApi, mesh_routes
@@ -40,7 +41,7 @@ from meshd_core.http.node_api import Document, NodeApi
 from meshd_core.http.proxy import Proxy
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
-from meshd_core.http.slots_api import OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
+from meshd_core.http.slots_api import KEY_HEADER, OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
 from meshd_core.mesh.mesh import Mesh
 from meshd_core.types import (
     AnswerRequest,
@@ -74,7 +75,6 @@ from meshd_core.types import (
 
 _SLOT = (SlotNotFound, NodeNotFound)
 _BODY = (InvalidJson, InvalidField, JsonRequired, TooLarge)
-_KEY_HEADER = ("Idempotency-Key", "the same key gives the stored receipt, for 24 h; never types twice")
 _LAST_ID_HEADER = ("Last-Event-ID", "resume exactly after this event; wins over `since` and `tail`")
 
 
@@ -113,14 +113,15 @@ def core_routes(parts: RouteParts, node: NodeApi) -> list[RouteSpec]:
         return specs
     proxy = Proxy(parts.mesh, parts.service.name, parts.hub, parts.closing)
     mesh = MeshApi(parts.service, parts.mesh, parts.hub, parts.closing, parts.url)
-    return [*(proxy.around(spec) for spec in specs), *mesh_routes(mesh)]
+    dispatch = DispatchApi(parts.service, parts.mesh, proxy)
+    return [*(dispatch.around(proxy.around(spec)) for spec in specs), *mesh_routes(mesh), *dispatch_routes(dispatch)]
 
 
 def _slot_routes(slots: SlotsApi) -> list[RouteSpec]:
     return [
         RouteSpec(
             "POST", "/inject/{slot}", "inject", slots.inject, "type a prompt", Receipt,
-            body=InjectRequest, other_status=(202,), headers=(_KEY_HEADER,),
+            body=InjectRequest, other_status=(202,), headers=(KEY_HEADER,),
             errors=(
                 *_SLOT, *_BODY, Forbidden, SlotNotRunning, SlotRemoved, SlotBusy, SlotWaiting, HumanTyping,
                 IdempotencyMismatch, QueueFull, NotSupported, Draining, Overloaded,

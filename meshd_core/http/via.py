@@ -2,7 +2,10 @@
 or stand in a log.
 """
 
+import re
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from meshd_core.contracts.auth import Principal
 from meshd_core.errors import LoopDetected
@@ -12,6 +15,7 @@ SUBJECT_HEADER = "Meshd-Subject"
 PEER_LABEL = "peer:"
 """Tokens that are made for a node are labelled so: `peer:<its name>`."""
 _MAX_SUBJECT = 300
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
 def hops(exchange: Exchange) -> list[str]:
@@ -36,6 +40,19 @@ def require_direct(exchange: Exchange) -> None:
 def subject_claim(principal: Principal) -> dict[str, str]:
     """The header that tells another node for whom it is asked."""
     return {SUBJECT_HEADER: quote(principal.subject, safe=":@/+ ")[:_MAX_SUBJECT]}
+
+
+def entered_by(exchange: Exchange, principal: Principal) -> tuple[Principal, str | None]:
+    """Whose a prompt is, and the ULID that an entry node gave its receipt.
+
+    A prompt that came through a node is its caller's, whichever node that was: so the caller's Idempotency-Key holds
+    through all of them. Such keys are kept apart from those of callers that this node knows itself.
+    """
+    subject = claimed_subject(exchange, principal)
+    if subject is not None:
+        principal = msgspec.structs.replace(principal, id=f"mesh:{subject}")
+    wanted = exchange.headers.get("meshd-receipt", "")
+    return principal, wanted if hops(exchange) and _ULID.fullmatch(wanted) else None
 
 
 def claimed_subject(exchange: Exchange, principal: Principal) -> str | None:

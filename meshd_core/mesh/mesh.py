@@ -6,11 +6,14 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from meshd_core.config.check import CheckedConfig
 from meshd_core.config.secrets import resolve
 from meshd_core.errors import NodeNotFound, PeerError, PeerTimeout
 from meshd_core.events import EventBus
+from meshd_core.mesh.dispatch import Dispatcher
+from meshd_core.mesh.dispatch_store import DispatchStore
 from meshd_core.mesh.link import Link
 from meshd_core.mesh.news import News
 from meshd_core.mesh.peer import Peer
@@ -27,8 +30,11 @@ log = logging.getLogger(__name__)
 class Mesh:
     """The other nodes of the table. `running()` owns the probes, and the streams of news while somebody listens."""
 
-    def __init__(self, config: CheckedConfig, bus: EventBus) -> None:
+    def __init__(self, config: CheckedConfig, bus: EventBus, state_dir: Path) -> None:
+        """`state_dir`: where dispatches are kept. Raises OSError and sqlite3.OperationalError (disk full)."""
         self._node = config.node
+        self._dispatches = DispatchStore(state_dir / "dispatches.db")
+        self.dispatcher = Dispatcher(self._dispatches, self.peer)
         self._peers: dict[str, Peer] = {}
         self._probes: dict[Peer, asyncio.Task[None]] = {}
         self._links: dict[Peer, tuple[Link, asyncio.Task[None]]] = {}
@@ -77,6 +83,7 @@ class Mesh:
                 for task in [*self._probes.values(), *(task for _, task in self._links.values())]:
                     task.cancel()
                 self._group = None
+        self._dispatches.close()
 
     def _listened(self, listened: bool) -> None:
         """Somebody began to listen to the news, or nobody does any more."""

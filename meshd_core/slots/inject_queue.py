@@ -87,9 +87,10 @@ class InjectQueue:
         entry = self._live.get(receipt_id)
         return None if entry is None else self._view(entry)
 
-    def accept(self, request: InjectRequest, principal: str, key: str | None) -> Entry:
+    def accept(self, request: InjectRequest, principal: str, key: str | None, receipt: str | None = None) -> Entry:
         """Record a prompt durably and queue it; with a known `key`, the entry that it stands for already.
 
+        `receipt` is the ULID that its receipt is to have, if an entry node made one; one that is in use is not taken.
         Raises TooLarge, InvalidField, IdempotencyMismatch, SlotBusy, SlotWaiting, QueueFull, Overloaded (disk full).
         """
         size = len(request.text.encode("utf-8", "replace"))
@@ -105,7 +106,7 @@ class InjectQueue:
             raise QueueFull(f"{self._slot} has {MAX_QUEUED} prompts queued", limit=MAX_QUEUED)
         now = now_ms()
         entry = Entry(
-            id=f"{ulid(now)}@{self._node}", slot=self._slot, node=self._node, text=text, submit=request.submit,
+            id=self._receipt_id(receipt, now), slot=self._slot, node=self._node, text=text, submit=request.submit,
             when=request.when, created_ms=now, expires_ms=now + int(request.expires_s * 1000), changes=changes,
             principal=principal, key=key, fingerprint=fingerprint(request),
         )  # fmt: skip
@@ -115,6 +116,11 @@ class InjectQueue:
         self._enqueue(entry)
         self._publish(self._view(entry))
         return entry
+
+    def _receipt_id(self, wanted: str | None, now: int) -> str:
+        if wanted is not None and self._store.get(f"{wanted}@{self._node}") is None:
+            return f"{wanted}@{self._node}"
+        return f"{ulid(now)}@{self._node}"
 
     def known(self, request: InjectRequest, principal: str, key: str | None) -> Entry | None:
         """The entry that `key` was used for, if it was. Raises IdempotencyMismatch if that was another request."""

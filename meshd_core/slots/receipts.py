@@ -94,7 +94,7 @@ def reached(receipt: Receipt, until: Until) -> bool:
     """Whether nothing is left to wait for: `until` was reached, the receipt ended, or its kind can prove no more."""
     if receipt.stage in ENDS or receipt.capped:
         return True
-    return PROGRESS.index(receipt.stage) >= PROGRESS.index(until)
+    return receipt.stage in PROGRESS and PROGRESS.index(receipt.stage) >= PROGRESS.index(until)
 
 
 def fingerprint(request: InjectRequest) -> str:

@@ -272,7 +272,9 @@ class Slot:
         self.queue.load()
         self.queue.agent_exited(exit_text(self.name))
 
-    async def inject(self, request: InjectRequest, principal: str, key: str | None) -> Receipt:
+    async def inject(
+        self, request: InjectRequest, principal: str, key: str | None, receipt: str | None = None
+    ) -> Receipt:
         """Queue a prompt and wait for its `until`. Raises SlotNotRunning and what `InjectQueue.accept` raises."""
         if self._plan.retired:
             raise SlotRemoved(self.name)
@@ -283,7 +285,7 @@ class Slot:
                     f"slot {self.name} is {self._life.status}", hint=f"'meshd start {self.name}' starts its agent"
                 )
         else:
-            entry = self.queue.accept(request, principal, key)
+            entry = self.queue.accept(request, principal, key, receipt)
             await asyncio.sleep(0)  # the queue's turn first: a prompt that can be typed now is, before the answer
         return await self.queue.wait(entry, request.until, request.timeout_s)
 

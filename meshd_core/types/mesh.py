@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from meshd_core.types.inject import InjectRequest, Receipt, ReceiptError
 from meshd_core.types.slot import Activity, Dialog, Slot
-from meshd_core.types.words import ConfigState, Stage, Status
+from meshd_core.types.words import ConfigState, Stage, Status, When
 
 
 class PeerInfo(Struct, frozen=True):
@@ -102,7 +102,15 @@ class Select(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MeshInjectRequest(InjectRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The body of `POST /mesh/inject` and `/mesh/broadcast`: a prompt and the slots that may take it."""
+    """The body of `POST /mesh/inject`: a prompt, and the slots of which one may take it."""
+
+    select: Select = field(default_factory=Select)
+    when: When = "now"
+    """`now`: an idle slot or none; `idle`: if none is idle, it is queued."""
+
+
+class BroadcastRequest(InjectRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The body of `POST /mesh/broadcast`: a prompt, and the slots that all get it."""
 
     select: Select = field(default_factory=Select)
 

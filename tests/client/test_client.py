@@ -13,7 +13,7 @@ from meshd_core import errors
 from meshd_core.client import BadAnswer, MeshdClient, Unreachable
 from meshd_core.client import connection as connection_module
 from meshd_core.errors import InvalidField, MeshdError, SlotNotFound, Unauthorized
-from meshd_core.types import InjectRequest, MeshInjectRequest, Select
+from meshd_core.types import BroadcastRequest, InjectRequest, MeshInjectRequest, Select
 
 SELECTED = {
     "text": "x", "submit": True, "when": "idle", "until": "accepted", "timeout_s": 30.0, "expires_s": 86400.0,
@@ -237,6 +237,7 @@ def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdCl
 
     server.handle = handle
     selected = MeshInjectRequest(text="x", until="accepted", select=Select(kind="demo"))
+    to_all = BroadcastRequest(text="x", until="accepted", select=Select(kind="demo"))
     calls: list[tuple[Any, str, Any]] = [
         (lambda: client.receipt("01J@n1"), "GET /injects/01J@n1", None),
         (lambda: client.cancel("01J@n1"), "DELETE /injects/01J@n1", None),
@@ -270,8 +271,8 @@ def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdCl
         (lambda: client.revoke_token("ab"), "DELETE /tokens/ab", None),
         (lambda: client.mesh_nodes(), "GET /mesh/nodes", None),
         (lambda: client.mesh_slots(activity="idle", labels=["a:b"]), "GET /mesh/slots?activity=idle&label=a%3Ab", None),
-        (lambda: client.mesh_inject(selected), "POST /mesh/inject", SELECTED),
-        (lambda: client.mesh_broadcast(selected), "POST /mesh/broadcast", SELECTED),
+        (lambda: client.mesh_inject(selected), "POST /mesh/inject", SELECTED | {"when": "now"}),
+        (lambda: client.mesh_broadcast(to_all), "POST /mesh/broadcast", SELECTED),
         (lambda: client.sinks(), "GET /sinks", None),
     ]  # fmt: skip
     for call, expected, body in calls:

@@ -15,7 +15,7 @@ from meshd_core.client import AsyncMeshdClient, MeshdClient
 from meshd_core.client.call import Call
 from meshd_core.errors import DialogChanged, InjectNotCancellable, SlotNotFound, Unauthorized
 from meshd_core.testing.daemon import DaemonProcess
-from meshd_core.types import InjectRequest, Line, MeshInjectRequest
+from meshd_core.types import BroadcastRequest, InjectRequest, Line, MeshInjectRequest
 
 SLOT = '[[slots]]\nname = "demo"\nkind = "demo"\n'
 NOT_CALLED = {("GET", "/stream/{slot}"), ("GET", "/mesh/stream"), ("GET", "/attach/{slot}")}
@@ -26,7 +26,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "receipt": ("X",), "cancel": ("X",), "output": ("X",), "screen": ("X",), "keys": ("X", ["a"]),
     "raw_keys": ("X", b"a"), "interrupt": ("X",), "answer": ("X", "d", "deny"), "resize": ("X", 9, 99),
     "ticket": ("/",), "create_token": ("read",), "revoke_token": ("X",),
-    "mesh_inject": (MeshInjectRequest(text="x"),), "mesh_broadcast": (MeshInjectRequest(text="x"),),
+    "mesh_inject": (MeshInjectRequest(text="x"),), "mesh_broadcast": (BroadcastRequest(text="x"),),
 }  # fmt: skip
 
 

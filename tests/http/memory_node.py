@@ -228,7 +228,9 @@ class MemoryNode:
                     await asyncio.Event().wait()
         return self.slot(name)
 
-    async def inject(self, name: str, request: InjectRequest, by: Principal, key: str | None) -> Receipt:
+    async def inject(
+        self, name: str, request: InjectRequest, by: Principal, key: str | None, receipt: str | None = None
+    ) -> Receipt:
         self.slot(name)
         scoped = None if key is None else (by.id or by.subject, name, key)
         if scoped in self.keys:

@@ -46,12 +46,13 @@ async def pair(folder: Path, scope: str = "inject", *globs: str) -> AsyncIterato
         node = MemoryNode()
         node.name = "mac2"
         buses = EventBus("mac1"), EventBus("mac2")
-        far_mesh = Mesh(checked("mac2", folder / "two", []), buses[1])
+        far_mesh = Mesh(checked("mac2", folder / "two", []), buses[1], folder / "two")
+        await stack.enter_async_context(far_mesh.running())
         far = await stack.enter_async_context(serving(folder / "two", node, hosts=["mac2"], mesh=far_mesh))
         token = far.store.create(scope, globs or ("*",), label="peer:mac1")[0]  # type: ignore[arg-type]
         (folder / "one" / "mac2.token").write_text(token)
         section = PeerSection("mac2", f"http://127.0.0.1:{far.port}", SecretRef(file="mac2.token"))
-        mesh = Mesh(checked("mac1", folder / "one", [section]), buses[0])
+        mesh = Mesh(checked("mac1", folder / "one", [section]), buses[0], folder / "one")
         await stack.enter_async_context(mesh.running())
         near = await stack.enter_async_context(serving(folder / "one", mesh=mesh))
         yield Pair(near, far, mesh, token, buses)

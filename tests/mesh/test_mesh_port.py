@@ -24,7 +24,7 @@ SERVED = {
 
 
 async def test_only_what_other_nodes_need_is_served(short_tmp: Path) -> None:
-    mesh = Mesh(checked("mac1", short_tmp, []), EventBus("mac1"))
+    mesh = Mesh(checked("mac1", short_tmp, []), EventBus("mac1"), short_tmp)
     async with serving(short_tmp, mesh=mesh, mesh_port=0) as running:
         port = running.listeners.mesh_port
         assert port not in (None, running.port)

@@ -163,7 +163,7 @@ async def test_a_changed_table_disturbs_only_what_changed(two: Pair, tmp_path: P
 
 
 async def test_a_mesh_without_nodes_has_no_tasks(tmp_path: Path) -> None:
-    mesh = Mesh(checked("mac1", tmp_path, []), EventBus("mac1"))
+    mesh = Mesh(checked("mac1", tmp_path, []), EventBus("mac1"), tmp_path)
     before = len(asyncio.all_tasks())
     async with mesh.running():
         assert await mesh.survey() == []
