@@ -3,6 +3,18 @@
 Its major version is in the entry-point group, `meshd_core.v1`: within it, names are added, never changed or removed.
 """
 
+from meshd_core.agent_records.jsonl import FIRST_READ_BYTES, Follower, decode_lines, read_records, search_records
+from meshd_core.agent_records.npm_package import npm_version
+from meshd_core.agent_records.open_files import open_files
+from meshd_core.agent_records.turns import (
+    CLOCK_SLACK_MS,
+    REPLY_POLL_S,
+    Answer,
+    epoch_ms,
+    own_prompt,
+    same_prompt,
+    wait_for_reply,
+)
 from meshd_core.contracts.auth import AuthProvider, Caller, Denied, Principal
 from meshd_core.contracts.context import Denial, InjectCheck, PluginContext
 from meshd_core.contracts.daemon import DaemonCounters, DaemonInfo, DaemonView, Engine, EngineDaemon
@@ -53,9 +65,13 @@ from meshd_core.types import (
 )
 
 __all__ = [
+    "CLOCK_SLACK_MS",
+    "FIRST_READ_BYTES",
+    "REPLY_POLL_S",
     "ActivityState",
     "AgentKind",
     "AgentSession",
+    "Answer",
     "AuthProvider",
     "Caller",
     "DaemonCounters",
@@ -74,6 +90,7 @@ __all__ = [
     "FilterStream",
     "FleetEvent",
     "FleetSink",
+    "Follower",
     "HeartbeatData",
     "InjectCheck",
     "InjectData",
@@ -111,5 +128,14 @@ __all__ = [
     "SubmitRecipe",
     "TranscriptRules",
     "Turn",
+    "decode_lines",
+    "epoch_ms",
     "hookimpl",
+    "npm_version",
+    "open_files",
+    "own_prompt",
+    "read_records",
+    "same_prompt",
+    "search_records",
+    "wait_for_reply",
 ]

@@ -26,7 +26,10 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     where: Literal["screen", "title"] = "screen"
     override: bool = False
     dialog: str | None = None
-    """Kind of dialog that the match opens (`approval`, `question`, `trust`); group 1, if any, is its question."""
+    """Kind of dialog that the match opens (`approval`, `question`, `trust`).
+
+    A group named `command` is what would be run, as far as the screen shows it; the first other group is its question.
+    """
     options: tuple[DialogOption, ...] = ()
     confidence: float = 0.8
     last_rows: int = 0
@@ -142,7 +145,7 @@ class LaunchSpec(Struct, frozen=True):
     """The environment that the agent will have, already scrubbed of the daemon's secrets."""
     resume: bool = False
     last_meta: Mapping[str, str] = field(default_factory=dict)
-    """`Launch.meta` of the slot's last run, for resuming; empty if there was none."""
+    """`Launch.meta` of the slot's last run and its session's `resume_meta`, for resuming; empty if there was none."""
 
 
 class Launch(Struct, frozen=True):
@@ -166,6 +169,7 @@ class Observation(Struct, frozen=True):
     dialog_kind: str | None = None
     question: str | None = None
     command: str | None = None
+    """What runs, or would be run if it is approved, exactly. One report may say it and another that it waits."""
     options: tuple[DialogOption, ...] = ()
     until: str | None = None
 
@@ -208,8 +212,12 @@ class AgentSession:
         return None
 
     def version(self) -> str | None:
-        """The agent's version, once known."""
+        """The agent's version, once known. Asked for at the beginning and with each report."""
         return None
+
+    def resume_meta(self) -> Mapping[str, str]:
+        """What a later start with `resume` needs and was found out during the run: added to `LaunchSpec.last_meta`."""
+        return {}
 
 
 class AgentKind:

@@ -203,8 +203,8 @@ class ActivityTracker:
         if self._unseen and not described.question:
             return None  # a signal comes before the screen that it speaks of: the dialog opens with its words
         # The screen may cut a command off; the agent's own log or API has it whole, but a moment later.
-        commands = [other.command for other in self._latest.values() if other.state == "waiting" and other.command]
-        command = described.command or next(iter(commands), None)
+        commands = [self._latest[source].command for source in TRUST if source in self._latest]
+        command = next((command for command in (*commands, best.command) if command), None)
         key = repr((kind, described.question, described.options))
         if self.dialog is not None and self.dialog.id.endswith(_short_hash(key)):
             return self.dialog if command is None else msgspec.structs.replace(self.dialog, command=command)
@@ -246,10 +246,13 @@ class Silence:
 
 
 def _from_match(rule: Rule, source: Source, match: re.Match[str]) -> Observation:
-    question = next((group for group in match.groups() if group), None) if match.re.groups else None
+    command = match.groupdict().get("command")
+    skip = match.re.groupindex.get("command")
+    question = next((match[n] for n in range(1, match.re.groups + 1) if n != skip and match[n]), None)
     return Observation(
         source=source, rule=rule.id, state=rule.state, matched=match.group(0).strip(), confidence=rule.confidence,
         dialog_kind=rule.dialog, question=question if rule.dialog else None, options=rule.options,
+        command=command.strip() if command else None,
     )  # fmt: skip
 
 

@@ -43,6 +43,14 @@ class AgentChannel:
             self._session = AgentSession()
         self._watch = self._spawn_task(self._follow(self._session), f"session {self._slot}")
 
+    def resume_meta(self) -> dict[str, str]:
+        """What the session found out that a resume needs."""
+        try:
+            return dict(self._session.resume_meta())
+        except Exception:
+            self._blame("telling what a resume needs")
+            return {}
+
     def close(self) -> None:
         """The run ended, or the daemon leaves."""
         if self._watch is not None:
@@ -72,6 +80,7 @@ class AgentChannel:
         return False
 
     async def _follow(self, session: AgentSession) -> None:
+        self._ask_version()
         while True:
             try:
                 await session.watch(self._report)
@@ -81,14 +90,18 @@ class AgentChannel:
             await asyncio.sleep(_WATCH_PAUSE_S)
 
     def _report(self, observation: Observation) -> None:
-        if self.version is None:
-            try:
-                self.version = self._session.version()
-            except Exception:
-                self._blame("telling the agent's version")
-            if self.version is not None:
-                self._on_version(self.version)
+        self._ask_version()
         self._observe(observation)
+
+    def _ask_version(self) -> None:
+        if self.version is not None:
+            return
+        try:
+            self.version = self._session.version()
+        except Exception:
+            self._blame("telling the agent's version")
+        if self.version is not None:
+            self._on_version(self.version)
 
     def _blame(self, what: str) -> None:
         log.exception("kind failed", extra={"slot": self._slot, "kind": type(self.kind).__name__, "while": what})

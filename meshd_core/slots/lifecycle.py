@@ -8,7 +8,7 @@ import asyncio
 import logging
 import signal
 import zlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from meshd_core.clock import rfc3339
@@ -94,6 +94,10 @@ class Lifecycle:
     def alive(self) -> bool:
         """Whether an agent runs, or is being started or stopped."""
         return self.child is not None or self.status in ("starting", "stopping")
+
+    def remember(self, meta: Mapping[str, str]) -> None:
+        """What a later start with `resume` needs, beside what the run was launched with."""
+        self._last_meta.update(meta)
 
     # -- commands --
 

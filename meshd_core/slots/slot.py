@@ -331,6 +331,7 @@ class Slot:
         return entry.stage == "entered" and any(at > entry.raw_mark for at, state in self._proofs if state != "idle")
 
     def _run_ended(self, status: ExitStatus, pid: int) -> None:
+        self._life.remember(self._channel.resume_meta())
         self._channel.close()
         self._tracker.reset()
         self.queue.agent_exited(exit_text(self.name))

@@ -7,17 +7,22 @@ passed over.
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-FIRST_READ_BYTES = 1 << 20
-MOST_READ_BYTES = 64 << 20
-CLOCK_SLACK_MS = 20
-"""A prompt's record is stamped after Enter, by the same machine's clock; more would find the turn before."""
+from meshd_core.api import (
+    CLOCK_SLACK_MS,
+    FIRST_READ_BYTES,
+    Answer,
+    epoch_ms,
+    own_prompt,
+    read_records,
+    search_records,
+)
+
 _PASTED = re.compile(r"</?pasted_content[^>\n]*>")
 _UNFINISHED = (None, "tool_use", "pause_turn")
 
@@ -60,17 +65,7 @@ class Record(Struct, rename={"parent": "parentUuid", "sidechain": "isSidechain",
 
     @property
     def time_ms(self) -> float:
-        try:
-            return datetime.fromisoformat(self.timestamp or "").timestamp() * 1000
-        except ValueError:
-            return 0.0
-
-
-class Answer(Struct, frozen=True):
-    """The assistant's text for one prompt so far; `ended` once nothing more will come."""
-
-    text: str
-    ended: bool
+        return epoch_ms(self.timestamp)
 
 
 class ToolCall(Struct, frozen=True):
@@ -88,43 +83,22 @@ def find_log(config_dir: Path, session_id: str) -> Path | None:
     return next(config_dir.glob(f"projects/*/{session_id}.jsonl"), None)
 
 
-def read_records(path: Path, size_bytes: int) -> tuple[list[Record], bool]:
-    """The records in the last `size_bytes` of the log, and whether that is all of it. Raises OSError."""
-    with path.open("rb") as file:
-        total = file.seek(0, 2)
-        start = max(0, total - size_bytes)
-        file.seek(start)
-        data = file.read(size_bytes)
-    lines = data.split(b"\n")[1 if start else 0 :]
-    return [record for line in lines if (record := _decode(line)) is not None], start == 0
-
-
-def _decode(line: bytes) -> Record | None:
-    try:
-        return _decoder.decode(line)
-    except msgspec.MsgspecError:
-        return None  # half a line, or a record whose shape we don't know
-
-
 def find_answer(path: Path, prompt: str, entered_at_ms: int, *, exact: bool = False) -> Answer | None:
     """What the log holds for `prompt`, or None if it isn't there yet. Raises OSError.
 
     A prompt that the program changed is known by its time alone, unless `exact`.
     """
-    size_bytes = FIRST_READ_BYTES
-    while True:
-        records, complete = read_records(path, size_bytes)
-        asked = _find_prompt(records, prompt, entered_at_ms)
-        if asked is not None:
-            return _collect(records, asked) if _asks(asked, prompt) or not exact else None
-        if complete or size_bytes >= MOST_READ_BYTES or _reaches_before(records, entered_at_ms):
-            return None
-        size_bytes *= 4
+
+    def find(records: list[Record]) -> Answer | None:
+        asked = _find_prompt(records, prompt, entered_at_ms, exact)
+        return None if asked is None else _collect(records, asked)
+
+    return search_records(path, _decoder, find, lambda records: _reaches_before(records, entered_at_ms))
 
 
 def pending_call(path: Path) -> ToolCall | None:
     """The newest tool call without a result, for which an approval is open. Raises OSError."""
-    records, _ = read_records(path, FIRST_READ_BYTES)
+    records, _ = read_records(path, _decoder, FIRST_READ_BYTES)
     answered: set[str] = set()
     for record in reversed(records):
         blocks = record.message.blocks() if record.message is not None and not record.sidechain else []
@@ -143,20 +117,14 @@ def _reaches_before(records: list[Record], entered_at_ms: int) -> bool:
     return any(0 < record.time_ms < entered_at_ms - CLOCK_SLACK_MS for record in records[:50])
 
 
-def _find_prompt(records: list[Record], prompt: str, entered_at_ms: int) -> Record | None:
-    """The prompt's own record: the newest with its text since Enter, else the first one since Enter."""
+def _find_prompt(records: list[Record], prompt: str, entered_at_ms: int, exact: bool) -> Record | None:
     since = [r for r in records if r.is_prompt and r.message and r.time_ms >= entered_at_ms - CLOCK_SLACK_MS]
-    same = [record for record in since if _asks(record, prompt)]
-    return same[-1] if same else next(iter(since), None)
+    return own_prompt(since, _text, prompt, exact=exact)
 
 
-def _asks(record: Record, prompt: str) -> bool:
-    return record.message is not None and _normal("\n".join(record.message.texts())) == _normal(prompt)
-
-
-def _normal(text: str) -> str:
-    """`text` without what Claude Code adds or changes: paste wrappers, the spaces around, tabs."""
-    return "".join(_PASTED.sub("", text).split())
+def _text(record: Record) -> str:
+    """A prompt without what Claude Code puts around a paste."""
+    return _PASTED.sub("", "\n".join(record.message.texts())) if record.message is not None else ""
 
 
 def _collect(records: Iterable[Record], asked: Record) -> Answer:

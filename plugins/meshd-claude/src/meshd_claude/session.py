@@ -14,13 +14,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from meshd_claude.log import Answer, ToolCall, find_answer, find_log, pending_call
-from meshd_core.api import AgentSession, DialogOption, Observation, Turn
+from meshd_claude.log import ToolCall, find_answer, find_log, pending_call
+from meshd_core.api import (
+    REPLY_POLL_S,
+    AgentSession,
+    Answer,
+    DialogOption,
+    Observation,
+    Turn,
+    wait_for_reply,
+)
 
 POLL_S = 0.2
-REPLY_WAIT_S = 2.0
-"""The log's last record comes up to 140 ms after the model's last byte, and up to 220 ms on a busy machine."""
-REPLY_POLL_S = 0.05
 CALL_POLLS = 10
 START_SLACK_MS = 10_000
 _OPTIONS = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
@@ -76,14 +81,7 @@ class ClaudeSession(AgentSession):
 
     async def reply(self, turn: Turn) -> str | None:
         """The assistant's text of the whole turn, from the log; None if the log doesn't show it in time."""
-        answer: Answer | None = None
-        deadline = asyncio.get_running_loop().time() + REPLY_WAIT_S
-        while asyncio.get_running_loop().time() < deadline:
-            answer = await asyncio.to_thread(self._find_answer, turn)
-            if answer is not None and answer.ended:
-                break
-            await asyncio.sleep(REPLY_POLL_S)
-        return answer.text if answer is not None and answer.text else None
+        return await wait_for_reply(lambda: asyncio.to_thread(self._find_answer, turn))
 
     # -- the status file
 

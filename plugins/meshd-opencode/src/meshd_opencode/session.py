@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from meshd_core.api import AgentSession, Observation, Turn
+from meshd_core.api import AgentSession, Answer, Observation, Turn, wait_for_reply
 from meshd_opencode.api_types import (
     Asked,
     Event,
@@ -26,13 +26,11 @@ from meshd_opencode.api_types import (
 )
 from meshd_opencode.http_client import Address, ApiError, get, get_body
 from meshd_opencode.state import AgentState
-from meshd_opencode.turns import Answer, find_answer
+from meshd_opencode.turns import find_answer
 
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 5.0
 SILENCE_S = 45.0
-REPLY_WAIT_S = 2.0
-REPLY_POLL_S = 0.05
 MESSAGES = 100
 """How many of a session's newest messages are searched for a turn: each step of a turn is a message."""
 SESSIONS = 5
@@ -70,17 +68,7 @@ class OpenCodeSession(AgentSession):
 
     async def reply(self, turn: Turn) -> str | None:
         """The assistant's text of the whole turn, or None if the API doesn't tell it in time."""
-        answer: Answer | None = None
-        deadline = asyncio.get_running_loop().time() + REPLY_WAIT_S
-        while asyncio.get_running_loop().time() < deadline:
-            try:
-                answer = await self._find_answer(turn)
-            except ApiError:
-                answer = None
-            if answer is not None and answer.ended:
-                break
-            await asyncio.sleep(REPLY_POLL_S)
-        return answer.text if answer is not None and answer.text else None
+        return await wait_for_reply(lambda: self._present_answer(turn))
 
     # -- events
 
@@ -146,6 +134,13 @@ class OpenCodeSession(AgentSession):
             if answer is not None:
                 return answer
         return None
+
+    async def _present_answer(self, turn: Turn) -> Answer | None:
+        """What the API tells now; an API that can't be asked tells nothing."""
+        try:
+            return await self._find_answer(turn)
+        except ApiError:
+            return None
 
     async def _conversations(self) -> list[str]:
         if self._conversation is not None:

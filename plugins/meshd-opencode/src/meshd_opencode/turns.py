@@ -5,21 +5,11 @@ Each step of a turn (text, tools, text again) is an assistant message whose pare
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
+from meshd_core.api import CLOCK_SLACK_MS, Answer, own_prompt
 from meshd_opencode.api_types import StoredMessage
 
-CLOCK_SLACK_MS = 20
-"""A prompt is stored after Enter, by the same machine's clock; more would find the turn before."""
 _UNFINISHED = (None, "tool-calls", "unknown")
 ABORTED = "MessageAbortedError"
-
-
-class Answer(Struct, frozen=True):
-    """The assistant's text for one prompt so far; `ended` once nothing more will come."""
-
-    text: str
-    ended: bool
 
 
 def find_answer(
@@ -29,9 +19,7 @@ def find_answer(
 
     A prompt that the program changed is known by its time alone, unless `exact`.
     """
-    since = _since(messages, entered_at_ms)
-    same = [message for message in since if _asks(message, prompt)]
-    asked = same[-1] if same else next(iter(() if exact else since), None)
+    asked = own_prompt(_since(messages, entered_at_ms), StoredMessage.text, prompt, exact=exact)
     if asked is None:
         return None
     steps = [m for m in messages if m.info.role == "assistant" and m.info.parent == asked.info.id]
@@ -46,12 +34,3 @@ def find_answer(
 
 def _since(messages: Sequence[StoredMessage], entered_at_ms: int) -> list[StoredMessage]:
     return [m for m in messages if m.info.role == "user" and m.info.time.created >= entered_at_ms - CLOCK_SLACK_MS]
-
-
-def _asks(message: StoredMessage, prompt: str) -> bool:
-    return _normal(message.text()) == _normal(prompt)
-
-
-def _normal(text: str) -> str:
-    """`text` without the spaces that a paste gains or loses."""
-    return "".join(text.split())
