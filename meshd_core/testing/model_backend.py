@@ -1,7 +1,8 @@
 """A fake model backend on loopback, so that real agent CLIs run whole turns without a network or an account.
 
 Run as `python -m meshd_core.testing.model_backend --port 0 --log FILE`: it prints its URL. In tests, use ModelBackend.
-Speaks Anthropic Messages and OpenAI Chat Completions, streaming and not; model_plan.py says what it answers.
+Speaks Anthropic Messages, OpenAI Chat Completions and Responses, and Gemini, streaming and not; model_plan.py says
+what it answers.
 """
 
 import argparse
@@ -16,8 +17,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from meshd_core.testing.model_gemini import ROUTE, Gemini
 from meshd_core.testing.model_plan import Plan, plan_answer
-from meshd_core.testing.model_protocols import AnthropicMessages, ChatCompletions, Conversation, Protocol
+from meshd_core.testing.model_protocols import AnthropicMessages, ChatCompletions, Conversation, ModelProtocol
+from meshd_core.testing.model_responses import Responses
 
 MODEL = "fake-model"
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -129,18 +132,27 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(AnthropicMessages(), body)
         elif path.endswith("/chat/completions"):
             self._answer(ChatCompletions(), body)
+        elif path.endswith("/responses"):
+            self._answer(Responses(), body)
+        elif path.endswith((":generateContent", ":streamGenerateContent")):
+            self._answer(Gemini(path), body)
+        elif path.endswith(":countTokens"):
+            self._json(200, {"totalTokens": 10})
         elif path.endswith("/count_tokens"):
             self._json(200, {"input_tokens": 10})
         else:
             self._json(404, {"error": {"message": "not found", "type": "not_found_error"}})
 
-    def _answer(self, protocol: Protocol, body: bytes) -> None:
+    def _answer(self, protocol: ModelProtocol, body: bytes) -> None:
         try:
             conversation = protocol.read(body)
         except msgspec.MsgspecError:
             self._json(400, protocol.error(400))
             return
-        plan = plan_answer(conversation.prompt, conversation.tools, conversation.tool_result)
+        if conversation.wants_json:
+            plan = Plan(chunks=(msgspec.json.encode(ROUTE).decode(),))
+        else:
+            plan = plan_answer(conversation.prompt, conversation.tools, conversation.tool_result)
         backend = self.server.backend
         backend.note(conversation, protocol.name, plan.status)
         backend.pause(plan.hang_s)
@@ -151,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._json(200, protocol.whole(conversation, plan))
 
-    def _stream(self, protocol: Protocol, conversation: Conversation, plan: Plan) -> None:
+    def _stream(self, protocol: ModelProtocol, conversation: Conversation, plan: Plan) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("cache-control", "no-cache")

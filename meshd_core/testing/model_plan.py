@@ -64,8 +64,7 @@ def plan_answer(prompt: str, tools: Sequence[str], tool_result: str | None) -> P
     if match := re.search(r"\bTOOL\b[ \t]*(.*)", prompt):
         shell = next((name for name in SHELL_TOOLS if name in tools), None)
         if shell is not None:
-            arguments = {"command": match[1].strip() or "touch x", "description": "A command of the fake model"}
-            return Plan(hang_s=hang_s, tool=ToolCall(shell, arguments))
+            return Plan(hang_s=hang_s, tool=ToolCall(shell, _shell_arguments(shell, match[1].strip() or "touch x")))
     if match := re.search(r"\bSLOW(\d*)\b", prompt):
         words = int(float(match[1] or 8) * 10)
         return Plan((*(f"word{number} " for number in range(1, words + 1)), "SLOW-END."), 0.1, hang_s)
@@ -75,3 +74,11 @@ def plan_answer(prompt: str, tools: Sequence[str], tool_result: str | None) -> P
     if re.search(r"\bMD\b", prompt):
         return Plan(MARKDOWN, 0.02, hang_s)
     return Plan(("You said: ", prompt[:200]), 0.01, hang_s)
+
+
+def _shell_arguments(tool: str, command: str) -> dict[str, str]:
+    """What each CLI's shell tool takes. codex asks only for commands that want to leave its sandbox."""
+    reason = "A command of the fake model"
+    if tool == "exec_command":
+        return {"cmd": command, "sandbox_permissions": "require_escalated", "justification": reason}
+    return {"command": command, "description": reason}

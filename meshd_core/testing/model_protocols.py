@@ -1,12 +1,12 @@
-"""The two wire protocols of the fake model: Anthropic Messages and OpenAI Chat Completions.
+"""The fake model's wire protocols Anthropic Messages and OpenAI Chat Completions, and what all protocols share.
 
 Only what the CLIs use of them. Sources: the providers' public API references, and what claude 2.1 and opencode 1.18
 send and accept.
 """
 
 import uuid
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 from msgspec import Struct, field
@@ -75,6 +75,27 @@ class Conversation(Struct, frozen=True):
     prompt: str
     tools: tuple[str, ...]
     tool_result: str | None
+    wants_json: bool = False
+    """Whether the answer has to be JSON by a schema: a side question that a CLI asks for itself."""
+
+
+class ModelProtocol(Protocol):
+    """One wire protocol: what a request says, and how an answer is written, whole or streamed."""
+
+    name: ClassVar[str]
+
+    def read(self, body: bytes) -> Conversation:
+        """Raises msgspec.DecodeError or ValidationError for what isn't a request."""
+
+    def error(self, status: int) -> Payload: ...
+
+    def whole(self, conversation: Conversation, plan: Plan) -> Payload: ...
+
+    def events(self, conversation: Conversation, plan: Plan) -> Iterator[Event]: ...
+
+
+def error_message(status: int) -> str:
+    return f"the fake model answers {status}"
 
 
 def _text(content: str | list[Block] | None) -> str:
@@ -83,13 +104,16 @@ def _text(content: str | list[Block] | None) -> str:
     return content or ""
 
 
-def _prompt(content: str | list[Block] | None) -> str:
-    """The prompt of a user message: its last text that isn't context. claude puts unanswered prompts before it."""
-    texts = [block.text for block in content] if isinstance(content, list) else [content or ""]
+def last_prompt(texts: Sequence[str]) -> str:
+    """The prompt among a user message's texts: the last that isn't context. claude puts unanswered ones before it."""
     return next((prompt for text in reversed(texts) if (prompt := plain_prompt(text))), "")
 
 
-def _new_id(prefix: str) -> str:
+def _prompt(content: str | list[Block] | None) -> str:
+    return last_prompt([block.text for block in content] if isinstance(content, list) else [content or ""])
+
+
+def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex[:20]}"
 
 
@@ -113,7 +137,7 @@ class AnthropicMessages:
 
     def error(self, status: int) -> Payload:
         kind = ERROR_TYPES.get(status, "api_error")
-        return {"type": "error", "error": {"type": kind, "message": f"the fake model answers {status}"}}
+        return {"type": "error", "error": {"type": kind, "message": error_message(status)}}
 
     def whole(self, conversation: Conversation, plan: Plan) -> Payload:
         answer = self._message(conversation)
@@ -146,13 +170,13 @@ class AnthropicMessages:
     def _block(plan: Plan) -> Payload:
         if plan.tool is None:
             return {"type": "text", "text": plan.text}
-        return {"type": "tool_use", "id": _new_id("toolu"), "name": plan.tool.name, "input": plan.tool.arguments}
+        return {"type": "tool_use", "id": new_id("toolu"), "name": plan.tool.name, "input": plan.tool.arguments}
 
     @staticmethod
     def _message(conversation: Conversation) -> Payload:
         usage = {"input_tokens": 10, "output_tokens": 1, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
         return {
-            "id": _new_id("msg"), "type": "message", "role": "assistant", "model": conversation.model, "content": [],
+            "id": new_id("msg"), "type": "message", "role": "assistant", "model": conversation.model, "content": [],
             "stop_reason": None, "stop_sequence": None, "usage": usage,
         }  # fmt: skip
 
@@ -177,7 +201,7 @@ class ChatCompletions:
 
     def error(self, status: int) -> Payload:
         kind = ERROR_TYPES.get(status, "api_error")
-        return {"error": {"message": f"the fake model answers {status}", "type": kind, "code": str(status)}}
+        return {"error": {"message": error_message(status), "type": kind, "code": str(status)}}
 
     def whole(self, conversation: Conversation, plan: Plan) -> Payload:
         message: Payload = {"role": "assistant", "content": None if plan.tool else plan.text}
@@ -203,7 +227,7 @@ class ChatCompletions:
     @staticmethod
     def _answer(conversation: Conversation, kind: str, choices: list[Payload], usage: bool) -> Payload:
         answer: Payload = {
-            "id": _new_id("chatcmpl"), "object": kind, "created": 0, "model": conversation.model, "choices": choices,
+            "id": new_id("chatcmpl"), "object": kind, "created": 0, "model": conversation.model, "choices": choices,
         }  # fmt: skip
         if usage:
             answer["usage"] = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -214,7 +238,4 @@ class ChatCompletions:
         if plan.tool is None:
             return {}
         arguments = msgspec.json.encode(plan.tool.arguments).decode()
-        return {"id": _new_id("call"), "type": "function", "function": {"name": plan.tool.name, "arguments": arguments}}
-
-
-Protocol = AnthropicMessages | ChatCompletions
+        return {"id": new_id("call"), "type": "function", "function": {"name": plan.tool.name, "arguments": arguments}}

@@ -1,7 +1,7 @@
 """Homes for real agent CLIs: nothing of the person's is read or changed, no question is asked, no network is needed.
 
 Each function writes a CLI's configuration below a folder and returns the environment that makes the CLI use it and the
-fake model backend. Facts measured with claude 2.1.330 and opencode 1.18.33.
+fake model backend. Facts measured with claude 2.1.330, opencode 1.18.33, codex 0.169.0 and gemini-cli 0.61.0.
 """
 
 import os
@@ -54,8 +54,8 @@ def claude_home(home: Path, cwd: Path, backend_url: str) -> dict[str, str]:
     }
 
 
-def opencode_home(home: Path, backend_url: str) -> dict[str, str]:
-    """A home of opencode that asks before edits and commands and talks to `backend_url`."""
+def opencode_home(home: Path, cwd: Path, backend_url: str) -> dict[str, str]:
+    """A home of opencode that asks before edits and commands and talks to `backend_url`; it trusts any `cwd`."""
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "Fake",
@@ -78,6 +78,47 @@ def opencode_home(home: Path, backend_url: str) -> dict[str, str]:
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+    }
+
+
+def codex_home(home: Path, cwd: Path, backend_url: str) -> dict[str, str]:
+    """A home of codex that trusts `cwd`, asks before it leaves its sandbox, and talks to `backend_url`."""
+    folder = home / ".codex"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = f"""\
+model = "gpt-5-codex"
+model_provider = "fake"
+approval_policy = "on-request"
+sandbox_mode = "workspace-write"
+
+[model_providers.fake]
+name = "Fake"
+base_url = "{backend_url}/v1"
+env_key = "FAKE_KEY"
+wire_api = "responses"
+
+[projects."{cwd}"]
+trust_level = "trusted"
+"""
+    (folder / "config.toml").write_text(config)
+    return {**base_environment(home), "CODEX_HOME": str(folder), "FAKE_KEY": FAKE_KEY}
+
+
+def gemini_home(home: Path, cwd: Path, backend_url: str) -> dict[str, str]:
+    """A home of gemini-cli that trusts `cwd` and talks to `backend_url`."""
+    folder = home / ".gemini"
+    settings = {
+        "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+        "privacy": {"usageStatisticsEnabled": False},
+        "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": True}},
+    }
+    _write_json(folder / "settings.json", settings)
+    _write_json(folder / "trustedFolders.json", {str(cwd): "TRUST_FOLDER"})
+    return {
+        **base_environment(home),
+        "COLORTERM": "truecolor",
+        "GEMINI_API_KEY": FAKE_KEY,
+        "GOOGLE_GEMINI_BASE_URL": backend_url,
     }
 
 
