@@ -20,8 +20,8 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-# AGENTS=claude,opencode picks; the CLIs come from npm into a cache outside this folder (tests/agents/versions.toml).
-AGENTS ?= claude,opencode
+# AGENTS=codex,gemini picks; the CLIs come from npm into a cache outside this folder (tests/agents/versions.toml).
+AGENTS ?= claude,opencode,codex,gemini
 test-agents: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/agents --agents=$(AGENTS)
 

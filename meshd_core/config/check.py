@@ -14,7 +14,7 @@ from meshd_core.config.problems import ConfigErrors, ConfigProblem, did_you_mean
 from meshd_core.config.rules import expand_cwd, secret_names, unreadable_secrets
 from meshd_core.types import PluginInfo
 
-OURS = {"claude": "meshd-claude", "generic": "meshd-generic", "opencode": "meshd-opencode"}
+OURS = {kind: f"meshd-{kind}" for kind in ("claude", "codex", "gemini", "generic", "opencode")}
 """Kinds of our own distributions: only these are named to install, a guessed name could be anybody's."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from meshd_core.testing.cli_cache import cache_folder, installed_binary, read_pins
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.testing.model_backend import ModelBackend
-from meshd_core.testing.sandbox import claude_home, opencode_home
+from meshd_core.testing.sandbox import claude_home, codex_home, gemini_home, opencode_home
 
 PINS = read_pins(Path(__file__).parent / "versions.toml")
 
@@ -66,10 +66,9 @@ def agent(request: pytest.FixtureRequest) -> Iterator[AgentUnderTest]:
 def _slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
     home, cwd = folder / "home", folder / "work"
     cwd.mkdir()
-    if name == "claude":
-        env, args = claude_home(home, cwd, backend_url), ["--permission-mode", "manual"]
-    else:
-        env, args = opencode_home(home, backend_url), []
+    args = ["--permission-mode", "manual"] if name == "claude" else []
+    homes = {"claude": claude_home, "opencode": opencode_home, "codex": codex_home, "gemini": gemini_home}
+    env = homes[name](home, cwd, backend_url)
     lines = [f'{key} = "{value}"' for key, value in env.items()]
     return "\n".join(
         [

@@ -1,0 +1,59 @@
+"""How Codex is started: without its own daemon, and with the dialogs off that no signal tells of."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from meshd_codex.profile import PROFILE
+from meshd_codex.rollout import find_rollout
+from meshd_codex.session import THREAD, CodexSession
+from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run, npm_version
+
+HOME, VERSION = "codex_home", "version"
+PACKAGE = "@openai/codex"
+SETTINGS = {
+    # Both put a dialog before the prompt: Enter would install an update, or go on with another model.
+    "check_for_update_on_startup": "false",
+    "notice.hide_rate_limit_model_nudge": "true",
+}
+"""Given as `-c`, for this run only, unless the slot's own arguments set them."""
+_CHOOSES_SESSION = ("resume", "fork")
+
+
+class CodexKind(AgentKind):
+    """Codex; approvals and sandbox are left as configured."""
+
+    profile = PROFILE
+
+    def launch(self, spec: LaunchSpec) -> Launch:
+        home = codex_home(spec.env)
+        given = (*spec.command[1:], *spec.args)
+        meta = {HOME: str(home)}
+        if (version := npm_version(spec.command[0], PACKAGE, spec.env.get("PATH"))) is not None:
+            meta[VERSION] = version
+        last = spec.last_meta.get(THREAD)
+        resume: tuple[str, ...] = ()
+        # A conversation without a prompt has no log, and resuming it would end the program at once.
+        chosen = any(argument in _CHOOSES_SESSION for argument in given)
+        if spec.resume and last and not chosen and find_rollout(home, last) is not None:
+            resume, meta[THREAD] = ("resume", last), last
+        return Launch(argv=(*spec.command, *_own_arguments(given), *resume, *spec.args), meta=meta)
+
+    def session(self, run: Run) -> AgentSession:
+        if HOME not in run.meta:
+            return AgentSession()
+        return CodexSession(run.pid, run.started_at_ms, run.meta.get(THREAD), run.meta.get(VERSION))
+
+
+def codex_home(env: Mapping[str, str]) -> Path:
+    """Where Codex keeps its sessions: CODEX_HOME, else `~/.codex`."""
+    configured = env.get("CODEX_HOME")
+    return Path(configured) if configured else Path(env.get("HOME") or Path.home()) / ".codex"
+
+
+def _own_arguments(given: Sequence[str]) -> list[str]:
+    # Measured with 0.169.0: without it a daemon is started that outlives the program and copies 400 MB of it.
+    own = [] if "--no-daemon" in given else ["--no-daemon"]
+    for key, value in SETTINGS.items():
+        if not any(argument.removeprefix("--config=").startswith(f"{key}=") for argument in given):
+            own += ["-c", f"{key}={value}"]
+    return own

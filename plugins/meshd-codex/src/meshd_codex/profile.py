@@ -1,0 +1,94 @@
+"""What Codex looks like and how it is typed into. Measured with 0.169.0.
+
+It sends status signals unasked: `idle`, `working`, `blocked` at an approval, `done` after a turn and `error` after a
+failed one, both followed by `idle` some seconds later. On the trust and login screens, and in its menus, it sends none.
+"""
+
+from meshd_core.api import (
+    DialogOption,
+    ExitRecipe,
+    Keys,
+    KindProfile,
+    Rule,
+    SanitizeRules,
+    SubmitRecipe,
+    TranscriptRules,
+)
+
+# Dialogs stand in the place of the input box, at the very end of the screen: text above can't look like one.
+_HINT = r"[^\n]*\besc (?:to )?(?:back|close|cancel|exit|go back)\b[^\n]*\s*\Z"
+_STATUS = r"^[•◦] [^\n]*\([^)\n]*\besc to interrupt\)"
+
+RULES = (
+    Rule(
+        "codex-trust", "onboarding",
+        r"^ *(Trust this folder\?)[^\n]*\n(?:[^\n]*\n){1,12}? *enter continue[^\n]*\s*\Z",
+        override=True, dialog="trust",
+    ),
+    Rule(
+        "codex-login", "onboarding",
+        r"^ *(Choose how you want to use Codex\.|Sign in with ChatGPT[^\n]*)\n"
+        r"(?:[^\n]*\n){1,20}? *[Pp]ress enter to continue\s*\Z",
+        override=True, dialog="login",
+    ),
+    Rule(
+        "codex-approval", "waiting",
+        r"^ *(Would you like to [^\n]+\?)\n(?:(?! *\$ )[^\n]*\n){0,12}?(?: *\$ (?P<command>[^\n]+)\n(?= *\n))?"
+        r"(?:[^\n]*\n){0,30}?[› ] 1\. Yes, proceed \(y\)\n(?:[^\n]*\n){1,12}?" + _HINT,
+        override=True, dialog="approval",
+        options=(DialogOption("accept", "Yes, proceed"), DialogOption("deny", "No, and tell Codex what to do")),
+    ),
+    Rule("codex-menu", "waiting", rf"^(?:› |  )\d+\. [^\n]*\n(?:(?!› (?!\d+\. ))[^\n]*\n){{1,30}}?{_HINT}",
+         override=True, dialog="menu"),
+    # While it tries again. Once it has given up, the turn is over and the agent idle.
+    Rule("codex-rate-limit", "limited", rf"{_STATUS}\n +└ [^\n]*\b429\b", override=True, last_rows=14),
+    Rule("codex-busy", "busy", _STATUS, last_rows=14),
+    Rule("codex-idle", "idle", r"^› (?!\d+\. )[^\n]*\n(?:(?:  [^\n]*)?\n){0,12}  [^\n]* · [^\n]*", confidence=0.6),
+)  # fmt: skip
+
+TRANSCRIPT = TranscriptRules(
+    live=(
+        r"^›(?! \d+\. )[^\n]*\n(?:(?![•◦›■✔✗⚠])[^\n]*\n){0,60}[^\n]*\Z",
+        _STATUS,
+        r"^ *Would you like to [^\n]+\?\n(?:[^\n]*\n){1,60}?[› ] 1\. ",
+        rf"^(?:› |  )1\. [^\n]*\n(?:[^\n]*\n){{1,30}}?{_HINT}",
+    ),
+    drop=(
+        r"^[\s\u2800-\u28ff]+$",
+        r"^ +>_ OpenAI Codex \(v",
+        r"^ {5}(?:~|/)[^\s]*$",
+        r"^ {2}Worked for (?:<1s|\d+[hms])",
+        r"^ +└ Tip: ",
+        r"^[•◦] (?:Running|Working|Reconnecting|Server is busy)\b",
+    ),
+    echo=(r"^› ",),
+)
+
+PROFILE = KindProfile(
+    name="codex",
+    title="Codex",
+    commands=("codex",),
+    install_hint="install Codex: npm install -g @openai/codex",
+    output="screen",
+    proves="completed",
+    signals=True,
+    rules=RULES,
+    submit=SubmitRecipe(
+        paste="bracketed",
+        settle_s=0.5,
+        # Enter in the same write as the text is swallowed, 30 ms after it never was.
+        min_settle_s=0.06,
+        confirm_s=4.0,
+        second_enter=True,
+        input_box=r"^›((?:(?!^›).)*)\Z",
+        # Ctrl-U takes half a line; a folded paste is one character; on an empty box it does nothing.
+        clear="\x15" * 40,
+    ),
+    sanitize=SanitizeRules(leading_bang=True, trailing_mention="@$"),
+    # Ctrl-C interrupts a turn, clears a draft, and ends the program if there is neither.
+    exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=6.0, term_grace_s=5.0),
+    # The letter that the dialog itself names: numbers move from version to version.
+    keys=Keys(accept="y", deny="\x1b", interrupt=("\x1b",)),
+    transcript=TRANSCRIPT,
+    api_complete=True,
+)

@@ -1,0 +1,127 @@
+"""Codex's own channel during one run: its session log, found by the files that the process holds open.
+
+The state comes from terminal signals; no record says that Codex waits for an approval. The log tells the exact command
+that runs or is asked for, the reply, and the thread that a resume needs. After /clear the process holds the old log
+and the new one: the newest counts (thread ids are UUIDv7, ordered by time). Only where there is a /proc.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from meshd_codex.rollout import Work, decoder, find_answer, read_head
+from meshd_core.api import (
+    AgentSession,
+    Answer,
+    Follower,
+    Observation,
+    Turn,
+    decode_lines,
+    open_files,
+    wait_for_reply,
+)
+
+THREAD = "thread"
+POLL_S = 0.2
+SEARCH_EVERY = 10
+"""Polls between two searches for a newer log, once there is one: a search reads the links of some 60 files."""
+_ROLLOUT = re.compile(r"/rollout-[^/]*-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl\Z")
+
+
+class CodexSession(AgentSession):
+    """One run; `thread` and `version` are what is known from its launch."""
+
+    def __init__(self, pid: int, started_at_ms: int, thread: str | None, version: str | None) -> None:
+        self._pid, self._started_at_ms = pid, started_at_ms
+        self._thread, self._version = thread, version
+        self._log: Follower | None = None
+        self._work = Work()
+        self._strangers: set[str] = set()
+
+    def version(self) -> str | None:
+        return self._version
+
+    def resume_meta(self) -> Mapping[str, str]:
+        return {} if self._thread is None else {THREAD: self._thread}
+
+    async def watch(self, report: Callable[[Observation], None]) -> None:
+        """Report what the log says of the present turn, at each change, until cancelled."""
+        told: Observation | None = None
+        polls = 0
+        while True:
+            if self._log is None or polls % SEARCH_EVERY == 0:
+                await asyncio.to_thread(self._search)
+            polls += 1
+            await asyncio.to_thread(self._read_on)
+            seen = self._observation()
+            if seen is not None and seen != told:
+                told = seen
+                report(seen)
+            await asyncio.sleep(POLL_S)
+
+    async def finished(self, turn: Turn) -> bool:
+        """Whether the log holds the prompt and the end of its turn."""
+        answer = await asyncio.to_thread(self._find_answer, turn, True)
+        return answer is not None and answer.ended
+
+    async def reply(self, turn: Turn) -> str | None:
+        """The assistant's text of the whole turn, or the error that ended it; None if the log doesn't show it."""
+        return await wait_for_reply(lambda: asyncio.to_thread(self._find_answer, turn))
+
+    # -- in threads
+
+    def _search(self) -> None:
+        """Take up the newest log that the process holds open, if it is another one than before."""
+        for paths in open_files(self._pid):
+            found = {match[1]: path for path in paths if (match := _ROLLOUT.search(path)) is not None}
+            for thread in sorted(found.keys() - self._strangers, reverse=True):
+                if self._log is not None and self._log.path == Path(found[thread]):
+                    return
+                if self._take_up(thread, Path(found[thread])):
+                    return
+
+    def _take_up(self, thread: str, path: Path) -> bool:
+        head = read_head(path)
+        if head is None:
+            return False
+        if not head.is_users:
+            self._strangers.add(thread)
+            return False
+        self._thread = thread
+        self._version = self._version or head.payload.cli_version
+        self._work = Work()
+        self._log = Follower(path)
+        return True
+
+    def _read_on(self) -> None:
+        log = self._log
+        if log is None:
+            return
+        try:
+            lines = log.read()
+        except OSError:
+            self._log = None
+            return
+        # A run that was killed in a turn leaves it open in the log, where a resumed run finds it.
+        records = decode_lines(lines, decoder)
+        self._work.take(record for record in records if record.time_ms >= self._started_at_ms)
+
+    def _observation(self) -> Observation | None:
+        work = self._work
+        if not work.seen:
+            return None
+        if work.turn is None:
+            return Observation("api", "codex-log", "idle", "task over", 0.9)
+        matched = f"task_started turn_id={work.turn}"
+        return Observation("api", "codex-log", "busy", matched, 0.9, command=work.command)
+
+    def _find_answer(self, turn: Turn, exact: bool = False) -> Answer | None:
+        if self._log is None:
+            self._search()
+        if self._log is None:
+            return None
+        try:
+            return find_answer(self._log.path, turn.prompt, turn.entered_at_ms, exact=exact)
+        except OSError:
+            return None

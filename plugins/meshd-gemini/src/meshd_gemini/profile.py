@@ -1,0 +1,106 @@
+"""What Gemini CLI looks like and how it is typed into. Measured with 0.61.0, with and without true colour.
+
+The window title tells the state, but `◇  Ready` stands there on the trust and login screens too, on an empty screen at
+the start, and while a session is loaded: what is typed then is lost. There the screen decides. After a 429 it tries
+again for minutes, and neither title nor screen nor log says so.
+"""
+
+from meshd_core.api import (
+    DialogOption,
+    ExitRecipe,
+    Keys,
+    KindProfile,
+    Rule,
+    SanitizeRules,
+    SubmitRecipe,
+    TranscriptRules,
+)
+
+# A rule, a row of hints, the box: framed by half blocks where the terminal has true colour, else by empty rows. An
+# echoed prompt is framed as well, but without the rule above it.
+_BOX = r"^─{20}[^\n]*\n(?: [^\n]*\n)?(?:▄{20}[^\n]*|)\n [>!*]"
+_STATUS = r"(?: [\u2800-\u28ff] [^\n]*|[^\n]*\? for shortcuts) *"
+# Dialogs stand in frames, and the rule and the box are away meanwhile.
+_NO_BOX = rf"\A(?![\s\S]*{_BOX})[\s\S]*?"
+_FOOT = r"(?:[^\n]*\n){1,40}? ?╰─{20}[^\n]*\s*\Z"
+
+RULES = (
+    Rule(
+        "gemini-trust", "onboarding", _NO_BOX + r"^ ?│ +(Do you trust the files in this folder\?)",
+        override=True, dialog="trust",
+    ),
+    Rule(
+        "gemini-auth", "onboarding",
+        _NO_BOX + r"^ ?│ +(How would you like to authenticate[^\n│]*\?|Enter Gemini API Key)|"
+        r"^ ?│? *[\u2800-\u28ff] (Waiting for authentication)",
+        override=True, dialog="login",
+    ),
+    Rule(
+        "gemini-approval", "waiting",
+        _NO_BOX + r"(?:^│ │ (?P<command>[^\n]*?) *│ │\n│ ╰─[^\n]*\n)?(?:│ *│\n)*"
+        r"^│ ((?:Allow|Apply|Do you want)\b[^\n│]*\?) *│\n(?:│[^\n]*\n){0,8}?│ [● ] 1\. Allow once",
+        override=True, dialog="approval",
+        options=(DialogOption("accept", "Allow once"), DialogOption("deny", "No, suggest changes")),
+    ),
+    Rule("gemini-menu", "waiting", _NO_BOX + rf"^ ?│ +●? ?\d+\. [^\n]*\n{_FOOT}", override=True, dialog="menu"),
+    # Not idle yet, whatever the title says: nothing at all, the box alone, a session on its way.
+    Rule(
+        "gemini-starting", "unknown",
+        rf"\A\s*\Z|\A\s*(?:{_STATUS}\n)?{_BOX} {{2,}}Type your message|^ ?[\u2800-\u28ff] (?:Resuming|Loading) session",
+        override=True, confidence=0.0,
+    ),
+    Rule("gemini-title-asks", "waiting", r"^✋", where="title", confidence=0.9),
+    Rule("gemini-title-working", "busy", r"^[✦⏲]", where="title", confidence=0.9),
+    Rule("gemini-title-ready", "idle", r"^◇  Ready", where="title", confidence=0.9),
+    Rule("gemini-busy", "busy", r"\(esc to cancel, (?:\d+m )?\d+s\)", last_rows=14),
+    Rule("gemini-idle", "idle", _BOX, confidence=0.6),
+)  # fmt: skip
+
+TRANSCRIPT = TranscriptRules(
+    live=(
+        rf"^{_STATUS}\n─{{20}}",
+        _BOX,
+        r"^ [\u2800-\u28ff] [^\n]*\(esc to cancel",
+        rf"^ ?╭─{{20}}[^\n]*\n(?: ?│[^\n]*\n){{1,60}}? ?│ +●? ?1\. [^\n]*\n{_FOOT}",
+    ),
+    drop=(
+        r"^ ?[▄▀─]{20,}$",
+        r"^ ?[╭╰]─{20,}[╮╯]$",
+        r"^[▝▜▄▗▟▀█▛▙▌▐▘▖ ]+(?: +Gemini CLI v[\d.]+| +Authenticated with [^\n]*)?$",
+        r"^ Gemini CLI v[\d.]+$",
+        r"^│ [?⊷o] ",
+        r"^ ?│ +│$",
+        r"^ Press (?:Ctrl\+|Esc )[^\n]*$",
+        r"^⚠  Warning: True color",
+    ),
+    strip=(r"^│ (?=[✓x✗-] )", r" *│$"),
+    echo=(r"^ > ",),
+)
+
+PROFILE = KindProfile(
+    name="gemini",
+    title="Gemini CLI",
+    commands=("gemini",),
+    install_hint="install Gemini CLI: npm install -g @google/gemini-cli",
+    output="screen",
+    proves="completed",
+    rules=RULES,
+    submit=SubmitRecipe(
+        paste="bracketed",
+        settle_s=0.6,
+        # Enter 50 ms after the text was swallowed on a busy machine, after 100 ms it was not.
+        min_settle_s=0.2,
+        confirm_s=4.0,
+        second_enter=True,
+        input_box=_BOX + r"((?:(?!▀{20}| workspace)[^\n]*\n){1,30})",
+        # Ctrl-U takes half a line, Backspace the break before it; a folded paste goes at once. Ctrl-C on an empty box
+        # would be half of an exit.
+        clear="\x15\x7f" * 40,
+    ),
+    sanitize=SanitizeRules(leading_bang=True, trailing_mention="@"),
+    # Ctrl-C stops a turn, clears a draft, and twice ends the program if there is neither.
+    exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=5.0, term_grace_s=5.0),
+    # `1` is taken only where the rule has seen that it is "Allow once".
+    keys=Keys(accept="1", deny="\x1b", interrupt=("\x1b",)),
+    transcript=TRANSCRIPT,
+)

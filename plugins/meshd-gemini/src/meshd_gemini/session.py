@@ -1,0 +1,38 @@
+"""Gemini CLI's own channel during one run: its session log. The state comes from the window title."""
+
+import asyncio
+from pathlib import Path
+
+from meshd_core.api import AgentSession, Answer, Turn, wait_for_reply
+from meshd_gemini.chat import find_answer, find_chats
+
+
+class GeminiSession(AgentSession):
+    """One run; all three are what is known from its launch."""
+
+    def __init__(self, home: Path | None, session_id: str | None, version: str | None) -> None:
+        self._home, self._session_id, self._version = home, session_id, version
+
+    def version(self) -> str | None:
+        return self._version
+
+    async def finished(self, turn: Turn) -> bool:
+        """Whether the log holds the prompt and an answer to it: a turn may be too short to change the title."""
+        answer = await asyncio.to_thread(self._find_answer, turn, True)
+        return answer is not None and answer.ended
+
+    async def reply(self, turn: Turn) -> str | None:
+        """The assistant's text of the whole turn, or the error that ended it; None if the log doesn't show it."""
+        return await wait_for_reply(lambda: asyncio.to_thread(self._find_answer, turn))
+
+    def _find_answer(self, turn: Turn, exact: bool = False) -> Answer | None:
+        if self._home is None or self._session_id is None:
+            return None
+        for chat in find_chats(self._home, self._session_id):
+            try:
+                answer = find_answer(chat, turn.prompt, turn.entered_at_ms, exact=exact)
+            except OSError:
+                continue
+            if answer is not None:
+                return answer
+        return None
