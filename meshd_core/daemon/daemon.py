@@ -27,6 +27,7 @@ from meshd_core.config.secrets import resolve
 from meshd_core.contracts.daemon import DaemonInfo
 from meshd_core.daemon.adoption import Adoption
 from meshd_core.daemon.assembly import SlotMaker, start_obstacles
+from meshd_core.daemon.engine_view import EngineView
 from meshd_core.daemon.judging import Judge
 from meshd_core.daemon.keeper_link import KeeperLink, keeper_socket
 from meshd_core.daemon.live_slots import LiveSlots
@@ -36,6 +37,7 @@ from meshd_core.daemon.reload import Reloader, ReloadParts
 from meshd_core.daemon.serving import open_listeners, rules_of, serving
 from meshd_core.errors import Draining, ExitCode, MeshdError, StartupError
 from meshd_core.events import EventBus
+from meshd_core.fleet.engines import Engines
 from meshd_core.fleet.fleet import Fleet
 from meshd_core.mesh.mesh import Mesh
 from meshd_core.plugins.host import PluginHost
@@ -132,11 +134,18 @@ class Daemon:
                         DaemonInfo(node=node.name, boot_id=node.boot_id, version=__version__, urls=listeners.urls)
                     )
                     ready(listeners.urls, token_file, self._places.runtime_dir / "meshd.sock")
-                    agents = await self._ending
+                    async with self._engines(node).running():
+                        agents = await self._ending
                     await self._drain(node, agents)
         finally:
             store.close()
             await self._keeper.close(end_keeper=agents == "stop")
+
+    def _engines(self, node: LocalNode) -> Engines:
+        def view(name: str) -> EngineView:
+            return EngineView(name, self._view, node, self._bus)
+
+        return Engines(self._host.engines, view, self._host.blame_engine)
 
     def _fleet(self, node: LocalNode) -> Fleet:
         read_secret = partial(resolve, base=self._config.loaded.base)

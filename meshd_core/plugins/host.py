@@ -53,7 +53,8 @@ class PluginHost:
         self.auth_providers: Mapping[str, AuthProvider] = _only(collecting.AUTH_PROVIDERS.gather(self._active))
         self._sinks = collecting.SINKS.gather(self._active)
         self.sinks: Mapping[str, FleetSink] = _only(self._sinks)
-        self.engines: Mapping[str, Engine] = _only(collecting.ENGINES.gather(self._active))
+        self._engines = collecting.ENGINES.gather(self._active)
+        self.engines: Mapping[str, Engine] = _only(self._engines)
         self.routes: tuple[tuple[str, Route], ...] = tuple(
             (plugin.name, route) for plugin, route in collecting.ROUTES.gather(self._active).values()
         )
@@ -188,6 +189,14 @@ class PluginHost:
                 plugin.call("meshd_daemon_ready", {"info": info})
             except PLUGIN_ERRORS as error:
                 plugin.blame("meshd_daemon_ready", error)
+
+    def blame_engine(self, name: str, error: BaseException | None) -> None:
+        """The engine `name` failed while it ran; None: it works again."""
+        plugin, _ = self._engines[name]
+        if error is None:
+            plugin.errors.pop(f"engine {name}", None)
+        else:
+            plugin.blame(f"engine {name}", error)
 
     def cli_commands(self, group: "click.Group") -> None:
         """Add the plugins' commands to `group`. A command that is already there stays; its plugin is blamed."""
