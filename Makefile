@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 PORT ?= 9451
 
-.PHONY: run test check format test-agents test-supabase bench clean
+.PHONY: run test check format test-agents test-supabase bench docs clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/meshd demo --port $(PORT)
@@ -31,6 +31,10 @@ test-supabase: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
+
+# The pages that come from the code: commands, configuration, errors.
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m docs.generate
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix

@@ -66,6 +66,23 @@ def check(file: Path | None, named: Path | None, as_json: bool) -> None:
     _tell(place, as_json, (), checked.warnings)
 
 
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors, with what the installed plugins add.
+
+    An editor that knows TOML (Even Better TOML, taplo) uses it if the file's first line names it:
+    #:schema ./meshd.schema.json
+
+    \b
+    meshd config schema > meshd.schema.json
+    """
+    from meshd_core.cli.local import installed_view
+    from meshd_core.config.schema import schema as made
+
+    host = installed_view().host
+    show_json(made(host.inventory(), host.config_types()))
+
+
 def _obstacles(checked: "CheckedConfig", host: "PluginHost") -> "Iterator[ConfigProblem]":
     """What `serve` would stumble over though the file is right by itself."""
     from meshd_core.config.problems import ConfigProblem

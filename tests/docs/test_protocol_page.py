@@ -1,4 +1,4 @@
-"""docs/protocol.md says what the code does: routes, errors, exit codes, words, limits, configuration, examples."""
+"""docs/protocol.md says what the code does: routes, receipts' errors, words, limits, configuration, examples."""
 
 import asyncio
 import json
@@ -11,13 +11,11 @@ from typing import Any, cast, get_args
 import msgspec
 import pytest
 
-from meshd_core import errors
 from meshd_core.auth.tokens import MAX_TOKENS
 from meshd_core.config.decode import Document
 from meshd_core.config.lines import index_lines
 from meshd_core.config.load import judge
 from meshd_core.config.model import AuthSection, HttpSection, NodeSection, PeerSection, SlotSection
-from meshd_core.errors import ExitCode, MeshdError
 from meshd_core.http.exchange import MAX_HEADER_BYTES, MAX_HEADERS
 from meshd_core.http.fanout import Hub
 from meshd_core.http.limits import MAX_UNKNOWN_PER_ADDRESS
@@ -53,11 +51,6 @@ def table() -> list[RouteSpec]:
     service = cast(NodeService, SimpleNamespace(name="mac1"))  # no handler is called
     mesh = cast(Mesh, SimpleNamespace(dispatcher=None))
     return core_routes(RouteParts(service, Hub(), asyncio.Event(), mesh), NodeApi(service, None))
-
-
-def error_classes() -> dict[str, type[MeshdError]]:
-    found = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, MeshdError)]
-    return {error.code: error for error in found if error is not MeshdError}
 
 
 # -- routes --
@@ -104,23 +97,6 @@ def test_every_query_field_and_body_field_is_described(protocol: Page) -> None:
 
 
 # -- errors --
-
-
-def test_the_error_table_has_one_row_for_each_class(protocol: Page) -> None:
-    described = {row[0]: int(row[1]) for row in rows(protocol.section("9. Error reference")) if len(row) == 4}
-    assert described == {code: error.status for code, error in error_classes().items()}
-
-
-def test_every_error_row_says_when_and_the_way_out(protocol: Page) -> None:
-    for row in rows(protocol.section("9. Error reference")):
-        if row[0] in error_classes():
-            assert len(row) == 4
-            assert all(len(cell) > 3 for cell in row[2:]), row
-
-
-def test_the_exit_code_table_is_that_of_the_code(protocol: Page) -> None:
-    described = {row[1].strip("`"): int(row[0]) for row in rows(protocol.section("Exit codes"))}
-    assert described == {name: value for name, value in vars(ExitCode).items() if name.isupper()}
 
 
 def test_every_error_of_a_receipt_is_described(protocol: Page) -> None:
