@@ -17,10 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class AuthChain:
-    """`failures` counts exceptions and timeouts of each provider, for `/metrics` and the log."""
+    """`failures` counts exceptions and timeouts of each provider, for `/metrics` and the log.
 
-    def __init__(self, providers: Sequence[AuthProvider]) -> None:
-        self._providers = tuple(providers)
+    `always` are asked before `providers`, and stay whatever the configuration says.
+    """
+
+    def __init__(self, providers: Sequence[AuthProvider], always: Sequence[AuthProvider] = ()) -> None:
+        self._always = tuple(always)
+        self._providers = (*self._always, *providers)
         self.failures: dict[str, int] = {}
         self._minute, self._lines = -1, 0
 
@@ -31,7 +35,7 @@ class AuthChain:
 
     def use(self, providers: Sequence[AuthProvider]) -> None:
         """The configuration changed: ask these from now on."""
-        self._providers = tuple(providers)
+        self._providers = (*self._always, *providers)
 
     async def identify(self, caller: Caller) -> Principal | None:
         """Who calls, or None: no provider recognises the credential, one refused it, or one failed."""

@@ -6,6 +6,7 @@ from functools import partial
 
 import msgspec
 
+from meshd_core.auth.agent_tokens import AgentTokens
 from meshd_core.config.check import CheckedConfig, CheckedSlot
 from meshd_core.config.model import SlotSection
 from meshd_core.config.places import Places, private_dir
@@ -48,9 +49,10 @@ class SlotMaker:
     """Makes plans and slots for one daemon."""
 
     def __init__(
-        self, host: PluginHost, keeper: KeeperLink, store: ReceiptStore, places: Places, bus: EventBus
-    ) -> None:
-        self._host, self._keeper, self._store, self._bus = host, keeper, store, bus
+        self, host: PluginHost, keeper: KeeperLink, store: ReceiptStore, places: Places, bus: EventBus,
+        agents: AgentTokens,
+    ) -> None:  # fmt: skip
+        self._host, self._keeper, self._store, self._bus, self._agents = host, keeper, store, bus, agents
         self._folder = places.state_dir / "slots"
 
     def plan(self, checked: CheckedSlot, secret_names: frozenset[str]) -> SlotPlan:
@@ -93,7 +95,8 @@ class SlotMaker:
         return Journal.open(plan.folder / "journal")
 
     def slot(self, plan: SlotPlan, journal: Journal) -> Slot:
-        return Slot(plan, journal, self._keeper, self._store, partial(self._bus.publish, plan.section.name))
+        tell = partial(self._bus.publish, plan.section.name)
+        return Slot(plan, journal, self._keeper, self._store, tell, self._agents)
 
     def _kind(self, checked: CheckedSlot) -> tuple[AgentKind, str | None]:
         name = checked.section.kind

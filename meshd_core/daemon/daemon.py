@@ -17,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from meshd_core import __version__
+from meshd_core.auth.agent_tokens import AgentTokens
 from meshd_core.auth.chain import AuthChain
 from meshd_core.auth.providers import BuiltinAuth
 from meshd_core.auth.tokens import TokenStore
@@ -70,6 +71,7 @@ class Daemon:
         self._registry: Registry[Slot] = Registry(config.node)
         self._live = LiveSlots(self._registry)
         self._bus = EventBus(config.node)
+        self._agents = AgentTokens()
         self._ending: asyncio.Future[Agents] | None = None
         self._reloader: Reloader | None = None
         self._hangup = asyncio.Event()
@@ -97,16 +99,18 @@ class Daemon:
         self._ending = loop.create_future()
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         store = ReceiptStore(self._places.state_dir / "receipts.db")
-        maker = SlotMaker(self._host, self._keeper, store, self._places, self._bus)
-        node = LocalNode(self._registry, store, self._host, self._bus, self._end, self._reload)
+        maker = SlotMaker(self._host, self._keeper, store, self._places, self._bus, self._agents)
+        node = LocalNode(self._registry, store, self._host, self._bus, self._agents, self._end, self._reload)
         mesh = Mesh(self._config, self._bus, self._places.state_dir)
         fleet = self._fleet(node)
         agents: Agents = "keep"
-        chain = AuthChain([self._host.auth_providers[name] for name in self._config.config.auth.providers])
+        providers = [self._host.auth_providers[name] for name in self._config.config.auth.providers]
+        chain = AuthChain(providers, always=[self._agents])
         try:
             async with AsyncExitStack() as stack:
                 listeners = open_listeners(self._config, self._places, chain)
                 stack.callback(listeners.close)
+                self._agents.environment = {"MESHD_URL": listeners.urls[0]} if listeners.urls else {}
                 await self._open_slots(stack, maker)
                 await stack.enter_async_context(_owned(self._forget_old(store), "forget"))
                 for signum in (signal.SIGINT, signal.SIGTERM):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from meshd_core import __version__
+from meshd_core.auth.agent_tokens import AgentTokens
 from meshd_core.clock import rfc3339
 from meshd_core.contracts.auth import Principal
 from meshd_core.contracts.context import InjectCheck
@@ -56,13 +57,14 @@ class LocalNode:
         store: ReceiptStore,
         host: PluginHost,
         bus: EventBus,
+        agents: AgentTokens,
         on_shutdown: Callable[[Agents], None],
         on_reload: Callable[[ReloadRequest], Awaitable[ReloadReport]],
     ) -> None:
         self.name = registry.node
         self.boot_id = bus.boot_id
         self._started_at = rfc3339()
-        self._registry, self._store, self._host = registry, store, host
+        self._registry, self._store, self._host, self._agents = registry, store, host, agents
         self._on_shutdown, self._on_reload = on_shutdown, on_reload
         self.draining = False
 
@@ -106,10 +108,13 @@ class LocalNode:
         self._on_shutdown(agents)
 
     def slot_of_process(self, pid: int) -> str | None:
-        children = [child for slot in self._registry if (child := slot.child) is not None]
+        runs = {run: slot.name for slot in self._registry for run in slot.runs}
         return slot_of_process(
-            pid, {child.run: child.slot for child in children}, {child.pid: child.slot for child in children}
+            pid, runs, {child.pid: child.slot for slot in self._registry if (child := slot.child) is not None}
         )
+
+    def agent_principal(self, slot: str) -> Principal | None:
+        return self._agents.principal(slot)
 
     # -- slots --
 

@@ -126,8 +126,15 @@ class Gate:
             return Principal(f"local:{peer.uid}", "admin", (EVERYTHING,), "local", f"local:{peer.uid}")
         if "authorization" in exchange.headers:
             return await self._remote(exchange)
-        hint = "give the agent a token of its own"
+        if (principal := self._service.agent_principal(slot)) is not None:
+            exchange.connection.identified()
+            exchange.identify_again = partial(self._agent_again, slot)
+            return principal
+        hint = 'api = "read" or "inject" in the slot\'s configuration allows that much'
         raise Forbidden(f"a process of slot {slot} may not use the local socket", hint=hint, slot=slot)
+
+    async def _agent_again(self, slot: str) -> Principal | None:
+        return self._service.agent_principal(slot)
 
     async def _remote(self, exchange: Exchange) -> Principal:
         headers = exchange.headers

@@ -33,7 +33,10 @@ class Launcher:
         """The configuration changed: the next run is planned from this."""
         self.section, self._kind, self.profile, self._secret_names = section, kind, profile, secret_names
 
-    def plan(self, *, resume: bool, last_meta: Mapping[str, str], extra_meta: Mapping[str, str]) -> SpawnSpec:
+    def plan(
+        self, *, resume: bool, last_meta: Mapping[str, str], extra_meta: Mapping[str, str],
+        extra_env: Mapping[str, str],
+    ) -> SpawnSpec:  # fmt: skip
         """What to spawn. Raises StartFailed with the reason: no such binary, no such folder, a plugin that failed."""
         section = self.section
         env = self._environment()
@@ -45,8 +48,8 @@ class Launcher:
         )  # fmt: skip
         launch = self._prepare(self._kind, spec)
         return SpawnSpec(
-            slot=section.name, argv=launch.argv, env={**env, **launch.env}, cwd=str(cwd), rows=section.rows,
-            cols=section.cols, meta={**launch.meta, **extra_meta},
+            slot=section.name, argv=launch.argv, env={**env, **launch.env, **extra_env}, cwd=str(cwd),
+            rows=section.rows, cols=section.cols, meta={**launch.meta, **extra_meta},
         )  # fmt: skip
 
     def check(self) -> None:

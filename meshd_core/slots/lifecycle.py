@@ -20,7 +20,7 @@ from meshd_core.slots.ending import KILL_GRACE_S, KeeperLink, RunEnder
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.output import Output
 from meshd_core.slots.restart_policy import RestartBudget, wants_restart
-from meshd_core.slots.run_record import ENV_DIGEST, RunRecord, env_digest
+from meshd_core.slots.run_record import RunRecord
 from meshd_core.types import ExitStatus, Size, Status
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,9 @@ _RAW_BASE = "meshd.raw_base"
 
 
 class Lifecycle:
-    """The process of one slot. `on_start()` comes before each start is planned, `on_stop(run, then_start)` before each
+    """The process of one slot. `extras()` gives more variables and meta for the run that is about to start.
+
+    `on_start()` comes before each start is planned, `on_stop(run, then_start)` before each
     stop, `on_stop(None, False)` after it, `on_change()` after each change of status, `on_begin`/`on_end` around runs.
     """
 
@@ -44,6 +46,7 @@ class Lifecycle:
         output: Output,
         raw_head: Callable[[], int],
         *,
+        extras: Callable[[], tuple[Mapping[str, str], Mapping[str, str]]],
         on_start: Callable[[], None],
         on_stop: Callable[[str | None, bool], None],
         on_change: Callable[[], None],
@@ -53,6 +56,7 @@ class Lifecycle:
     ) -> None:
         self._launcher, self._name = launcher, launcher.section.name
         self._keeper, self._output, self._raw_head = keeper, output, raw_head
+        self._extras = extras
         self._on_start, self._on_stop, self._on_change = on_start, on_stop, on_change
         self._on_begin, self._on_end = on_begin, on_end
         self._spawn_task = spawn_task
@@ -89,6 +93,11 @@ class Lifecycle:
             return False
         self.status = "stopped" if reason is None else "failed"
         return True
+
+    @property
+    def runs(self) -> list[str]:
+        """The runs that still have, or may have, processes: the living one, and those that are being cleaned up."""
+        return [*self._clean_ups, *([] if self.child is None else [self.child.run])]
 
     @property
     def alive(self) -> bool:
@@ -180,7 +189,11 @@ class Lifecycle:
             raise StartFailed(f"slot {self._name} can't be started: {self._forbidden}")
         self._set("starting")
         try:
-            spec = self._launcher.plan(resume=resume, last_meta=self._last_meta, extra_meta=self._meta())
+            env, meta = self._extras()
+            spec = self._launcher.plan(
+                resume=resume, last_meta=self._last_meta, extra_env=env,
+                extra_meta={_RAW_BASE: str(self._raw_head()), **meta},
+            )  # fmt: skip
             self._output.begin(self._configured_size())
             child, fd = await self._keeper.client.spawn(spec)
         except (MeshdError, SpawnError, KeeperError) as error:
@@ -190,10 +203,6 @@ class Lifecycle:
         self._last_meta = dict(child.meta)
         self.error = None
         self._begin(child, fd, adopted=False)
-
-    def _meta(self) -> dict[str, str]:
-        """What the next daemon must know of the run; in the keeper's memory."""
-        return {_RAW_BASE: str(self._raw_head()), ENV_DIGEST: env_digest(self._launcher.section)}
 
     def _fail(self, failure: StartFailed) -> None:
         self.error = f"{failure.message}; {failure.hint}" if failure.hint else failure.message

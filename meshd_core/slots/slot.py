@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from meshd_core.auth.agent_tokens import AgentTokens
 from meshd_core.config.model import SlotSection
 from meshd_core.contracts.events import EventData
 from meshd_core.contracts.kinds import KindProfile, Run, Turn
@@ -25,7 +26,7 @@ from meshd_core.slots.lifecycle import Lifecycle
 from meshd_core.slots.output import Output
 from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, compare, launcher_of
 from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
-from meshd_core.slots.run_record import RECORD_NAME, RunFile, RunRecord
+from meshd_core.slots.run_memory import RunMemory
 from meshd_core.slots.screen_watch import ScreenWatch
 from meshd_core.slots.tasks import SlotTasks
 from meshd_core.slots.typist import Typist
@@ -59,14 +60,14 @@ class Slot:
 
     def __init__(
         self, plan: SlotPlan, journal: Journal, keeper: KeeperLink, store: ReceiptStore,
-        tell: Callable[[EventData], None],
+        tell: Callable[[EventData], None], agents: AgentTokens,
     ) -> None:  # fmt: skip
         section = plan.section
         self.name = section.name
         self._tasks = SlotTasks(section.name)
         self._changes = Changes()
         self._plan = LivingPlan(plan, self._configured)
-        self._record = RunFile(plan.folder / RECORD_NAME)
+        self._memory = RunMemory(section.name, plan.folder, agents)
         self.launcher = launcher_of(plan)
         self._filter_errors = 0
         self._journal = journal
@@ -88,8 +89,9 @@ class Slot:
         )  # fmt: skip
         self._life = Lifecycle(
             self.launcher, keeper, self._output, lambda: self._journal.raw_head,
-            on_start=self._about_to_start, on_stop=self._record.note_stop, on_change=self._state_changed,
-            on_begin=self._run_began, on_end=self._run_ended, spawn_task=self._tasks.spawn,
+            extras=lambda: self._memory.extras(self.section), on_start=self._about_to_start,
+            on_stop=self._memory.stopping, on_change=self._state_changed, on_begin=self._run_began,
+            on_end=self._run_ended, spawn_task=self._tasks.spawn,
         )  # fmt: skip
         self.hands = Hands(
             section.name, plan.profile.keys, self._keyboard, self._tracker,
@@ -110,7 +112,6 @@ class Slot:
         self._screen_watch = ScreenWatch(self._look)
         self._proofs: list[tuple[int, str]] = []
         self._leaving = False
-        self._judged_to = 0
 
     # -- what is seen --
 
@@ -154,8 +155,7 @@ class Slot:
     def update(self, plan: SlotPlan) -> None:
         """Take up a changed configuration: at once what a living agent allows, at its next start the rest."""
         self._plan.update(plan, self._life.alive)
-        if self._life.alive:
-            self._record.note_change(self.section, self._judged_to)
+        self._memory.changed(self.section, self._life.alive)
         self._life.last_run = False
         self._announcer.config_changed()
         self._changes.wake()
@@ -163,6 +163,7 @@ class Slot:
     def retire(self) -> None:
         """The file has this slot no more: no prompts, no start; what runs may be stopped."""
         self._plan.retired = self._life.last_run = True
+        self._memory.retired()
         self._life.cancel_restart()
         self.queue.retire()
         self._announcer.config_changed()
@@ -187,7 +188,7 @@ class Slot:
         if self._life.forbid(plan.unavailable):
             self._state_changed()
         if plan.section.filters != before.section.filters:
-            self._judged_to = self._output.change_filters()
+            self._memory.judged_to = self._output.change_filters()
         size = Size(rows=plan.section.rows, cols=plan.section.cols)
         if self._life.master is not None and size != Size(rows=before.section.rows, cols=before.section.cols):
             self._life.resize(size)
@@ -249,13 +250,11 @@ class Slot:
 
     def _about_to_start(self) -> None:
         self._plan.take_up()
-        self._judged_to = 0
-        self._record.note_start(self.section)
+        self._memory.about_to_start(self.section)
 
     async def adopt(self, child: ChildInfo) -> None:
         """Take over a run that an earlier daemon started."""
-        record = self._record.read() or RunRecord(section=self.section)
-        self._judged_to = record.judged_to
+        record = self._memory.take_over(child, self.section)
         self.queue.load()
         self._restore_activity()
         entry = self.queue.in_doubt()
@@ -295,6 +294,11 @@ class Slot:
         return self._life.alive
 
     @property
+    def runs(self) -> list[str]:
+        """The runs that may still have processes."""
+        return self._life.runs
+
+    @property
     def child(self) -> ChildInfo | None:
         """The run that is alive, if one is."""
         return self._life.child
@@ -331,6 +335,7 @@ class Slot:
         return entry.stage == "entered" and any(at > entry.raw_mark for at, state in self._proofs if state != "idle")
 
     def _run_ended(self, status: ExitStatus, pid: int) -> None:
+        self._memory.ended()
         self._life.remember(self._channel.resume_meta())
         self._channel.close()
         self._tracker.reset()

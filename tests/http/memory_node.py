@@ -173,6 +173,7 @@ class MemoryNode:
         self.stage: str = "submitted"
         self.slot_pids: dict[int, str] = {}
         self.shutdowns: list[str] = []
+        self.agents: dict[str, Principal] = {}
         self.reloads: list[ReloadRequest] = []
         self.calls: list[str] = []
         self.broken = False
@@ -295,3 +296,6 @@ class MemoryNode:
 
     def slot_of_process(self, pid: int) -> str | None:
         return self.slot_pids.get(pid)
+
+    def agent_principal(self, slot: str) -> Principal | None:
+        return self.agents.get(slot)

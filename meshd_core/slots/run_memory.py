@@ -1,0 +1,58 @@
+"""What of an agent's run outlives the daemon: by what it was started, on disk, and the token that it holds."""
+
+from pathlib import Path
+
+from meshd_core.auth.agent_tokens import AgentTokens
+from meshd_core.config.model import SlotSection
+from meshd_core.pty.messages import ChildInfo
+from meshd_core.slots.run_record import ENV_DIGEST, RECORD_NAME, RunFile, RunRecord, env_digest
+
+_TOKEN_DIGEST = "meshd.token"  # noqa: S105 - a key of a run's meta
+
+
+class RunMemory:
+    """Of the present run of one slot."""
+
+    def __init__(self, slot: str, folder: Path, agents: AgentTokens) -> None:
+        self._slot, self._agents = slot, agents
+        self._file = RunFile(folder / RECORD_NAME)
+        self.judged_to = 0
+        """Raw offset of the journal up to which other filters than now have judged."""
+
+    def about_to_start(self, section: SlotSection) -> None:
+        self.judged_to = 0
+        self._file.note_start(section)
+
+    def extras(self, section: SlotSection) -> tuple[dict[str, str], dict[str, str]]:
+        """What the run that is about to start gets beside its launch: variables, and meta for the next daemon."""
+        meta = {ENV_DIGEST: env_digest(section)}
+        if section.api == "none":
+            return {}, meta
+        env, digest = self._agents.make(self._slot, section.api)
+        return env, {**meta, _TOKEN_DIGEST: digest}
+
+    def take_over(self, child: ChildInfo, section: SlotSection) -> RunRecord:
+        """A run of an earlier daemon goes on here; its record."""
+        record = self._file.read() or RunRecord(section=section)
+        self.judged_to = record.judged_to
+        if section.api != "none" and (digest := child.meta.get(_TOKEN_DIGEST)) is not None:
+            self._agents.take_up(self._slot, digest, section.api)
+        return record
+
+    def changed(self, section: SlotSection, alive: bool) -> None:
+        """The slot lives by `section` from now on."""
+        self._agents.allow(self._slot, None if section.api == "none" else section.api)
+        if alive:
+            self._file.note_change(section, self.judged_to)
+
+    def stopping(self, run: str | None, then_start: bool) -> None:
+        """`run` is about to be stopped, as half of a restart or for good; None: it has ended."""
+        self._file.note_stop(run, then_start)
+
+    def retired(self) -> None:
+        """The slot is out of the configuration: nothing allows its agent anything any more."""
+        self._agents.allow(self._slot, None)
+
+    def ended(self) -> None:
+        """The agent has ended."""
+        self._agents.end(self._slot)
