@@ -51,12 +51,14 @@ from meshd_core.contracts.sinks import FleetSink, SinkBusy, SinkConnection, Sink
 from meshd_core.errors import MeshdError
 from meshd_core.hookspecs import hookimpl
 from meshd_core.types import (
+    SCOPES,
     ActivityState,
     DialogOption,
     Evidence,
     InjectRequest,
     PeerInfo,
     Receipt,
+    Scope,
     SinkInfo,
     Slot,
     SlotDetail,
@@ -68,6 +70,7 @@ __all__ = [
     "CLOCK_SLACK_MS",
     "FIRST_READ_BYTES",
     "REPLY_POLL_S",
+    "SCOPES",
     "ActivityState",
     "AgentKind",
     "AgentSession",
@@ -113,6 +116,7 @@ __all__ = [
     "Rule",
     "Run",
     "SanitizeRules",
+    "Scope",
     "SecretRef",
     "SinkBusy",
     "SinkConnection",

@@ -60,8 +60,8 @@ def meshd_routes(ctx: PluginContext) -> Iterable[Route]:  # type: ignore[empty-b
 
 
 @hookspec
-def meshd_cli(group: Any) -> None:
-    """Add commands to the `meshd` command (`group` is its click Group)."""
+def meshd_cli(ctx: PluginContext, group: Any) -> None:
+    """Add commands to the `meshd` command (`group` is its click Group). No daemon runs in this process."""
 
 
 @hookspec(firstresult=True)

@@ -207,7 +207,7 @@ class PluginHost:
                 continue
             own = click.Group(name=group.name)
             try:
-                plugin.call("meshd_cli", {"group": own})
+                plugin.call("meshd_cli", {"ctx": plugin.context, "group": own})
             except PLUGIN_ERRORS as error:
                 plugin.blame("meshd_cli", error)
                 continue
