@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from meshd_core.contracts.secrets import SecretRef
-from meshd_core.types import Name, RestartPolicy, SlotApi
+from meshd_core.types import Name, RawSurfaces, RestartPolicy, SlotApi
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 DEFAULT_PORT = 9451
@@ -58,6 +58,8 @@ class SlotSection(Struct, frozen=True, forbid_unknown_fields=True):
     """Height of the terminal."""
     cols: Annotated[int, Meta(ge=10, le=1000)] = 120
     """Width of the terminal."""
+    raw: RawSurfaces = "auto"
+    """Whether raw bytes are given out although a filter that fails closed is set: `auto` refuses, `allow` does."""
     api: SlotApi = "none"
     """What the slot's own agent may do over the API: `read` or `inject` hand it a token of that scope."""
     options: dict[str, Any] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from meshd_core.pty.errors import KeeperError
 from meshd_core.registry import Registry
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.receipts import ReceiptStore
+from meshd_core.slots.shared_terminal import SharedTerminal
 from meshd_core.slots.slot import Slot
 from meshd_core.types import (
     AnswerRequest,
@@ -43,7 +44,7 @@ from meshd_core.types import (
 from meshd_core.types import Slot as SlotView
 
 PROTOCOL_VERSION = "1.0"
-FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer", "mesh", "dispatch"]
+FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer", "mesh", "dispatch", "attach"]
 
 Agents = Literal["stop", "keep"]
 
@@ -134,6 +135,9 @@ class LocalNode:
 
     def feed(self, name: str) -> Feed:
         return self._registry.get(name).feed
+
+    def terminal(self, name: str) -> SharedTerminal:
+        return self._registry.get(name).terminal
 
     async def start(self, name: str, request: StartRequest) -> SlotView:
         slot = self._slot_for_change(name)

@@ -24,6 +24,7 @@ from meshd_core.http.protocol import RequestIds
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
 from meshd_core.http.table import RouteParts, core_routes, for_nodes
+from meshd_core.http.tickets import TicketStore
 from meshd_core.http.via import check_via
 from meshd_core.mesh.mesh import Mesh
 
@@ -60,10 +61,11 @@ class HttpApp:
         self._mesh = parts.mesh
         self._service = parts.service
         self._named = (b"meshd-node", parts.service.name.encode())
-        self._gate = Gate(parts.service, parts.chain, parts.rules)
+        tickets = TicketStore()
+        self._gate = Gate(parts.service, parts.chain, parts.rules, tickets)
         node = NodeApi(parts.service, parts.tokens)
         url = parts.urls[0] if parts.urls else ""
-        routed = RouteParts(parts.service, self.hub, self.closing, parts.mesh, parts.fleet, url)
+        routed = RouteParts(parts.service, self.hub, self.closing, parts.mesh, parts.fleet, url, tickets, parts.audit)
         self.routes: list[RouteSpec] = [*core_routes(routed, node), *plugin_routes(parts.service)]
         """The one table: what is served, with which scope."""
         node.document = document(self.routes, __version__, PROTOCOL)

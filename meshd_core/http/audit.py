@@ -32,7 +32,7 @@ class AuditLine(Struct, frozen=True, omit_defaults=True):
     slot: str | None
     request_id: str
     bytes: int
-    sha256: str
+    sha256: str | None = None
     claimed: str | None = None
     """For whom the node that asked says to ask; judged by nobody."""
     text: str | None = None
@@ -53,20 +53,17 @@ class AuditLog:
         claimed: str | None = None,
     ) -> None:  # fmt: skip
         """Write one line. Never raises for want of disk or permission."""
-        line = AuditLine(
-            time=rfc3339(),
-            principal=principal.subject,
-            provider=principal.provider,
-            id=principal.id or principal.subject,
-            peer=str(peer),
-            action=action,
-            slot=slot,
-            request_id=request_id,
-            bytes=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-            claimed=claimed,
-            text=content.decode("utf-8", "replace") if self.keep_text else None,
-        )
+        digest = hashlib.sha256(content).hexdigest()
+        text = content.decode("utf-8", "replace") if self.keep_text else None
+        self._write(_line(principal, peer, action, slot, request_id, len(content), digest, claimed, text))
+
+    def record_size(
+        self, principal: Principal, peer: Peer, action: str, slot: str | None, request_id: str, size: int
+    ) -> None:
+        """The same for what was typed key by key: neither the text nor a digest, which could be guessed for a word."""
+        self._write(_line(principal, peer, action, slot, request_id, size))
+
+    def _write(self, line: AuditLine) -> None:
         data = msgspec.json.encode(line) + b"\n"
         try:
             self._append(b"\n" + data if self._torn else data)
@@ -94,3 +91,14 @@ class AuditLog:
         if os.fstat(self._fd).st_size > ROTATE_BYTES:
             self.close()
             os.replace(self._path, self._path.with_name(self._path.name + ".1"))
+
+
+def _line(
+    principal: Principal, peer: Peer, action: str, slot: str | None, request_id: str, size: int,
+    digest: str | None = None, claimed: str | None = None, text: str | None = None,
+) -> AuditLine:  # fmt: skip
+    return AuditLine(
+        time=rfc3339(), principal=principal.subject, provider=principal.provider,
+        id=principal.id or principal.subject, peer=str(peer), action=action, slot=slot, request_id=request_id,
+        bytes=size, sha256=digest, claimed=claimed, text=text,
+    )  # fmt: skip

@@ -25,6 +25,7 @@ from meshd_core.errors import (
 from meshd_core.http.exchange import Exchange
 from meshd_core.http.limits import FailureLimiter
 from meshd_core.http.service import NodeService
+from meshd_core.http.tickets import TicketStore, ticket_in
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -54,10 +55,11 @@ def gate_rules(names: Iterable[str], allowed_hosts: Iterable[str], allowed_origi
 class Gate:
     """Lets a request through by giving it a principal, or raises."""
 
-    def __init__(self, service: NodeService, chain: AuthChain, rules: GateRules) -> None:
+    def __init__(self, service: NodeService, chain: AuthChain, rules: GateRules, tickets: TicketStore) -> None:
         self._service = service
         self._chain = chain
         self._rules = rules
+        self._tickets = tickets
         self._failures = FailureLimiter()
 
     def use(self, rules: GateRules) -> None:
@@ -140,14 +142,17 @@ class Gate:
         headers = exchange.headers
         peer = exchange.connection.peer
         principal = None
-        if not exchange.duplicate_authorization:
+        ticket = None if "authorization" in headers else ticket_in(exchange.scope)
+        if ticket is not None:
+            principal = await self._by_ticket(exchange, *ticket)
+        elif not exchange.duplicate_authorization:
             caller = Caller(_without_forwarding(headers), peer.address, peer.port)
             exchange.identify_again = partial(self._chain.identify, caller)
             principal = await self._chain.identify(caller)
         if principal is not None:
             exchange.connection.identified()
             return principal
-        if "authorization" not in headers:
+        if "authorization" not in headers and ticket is None:
             raise Unauthorized("this needs a credential")
         if self._failures.failed(peer.address):
             if self._failures.just_exceeded(peer.address):
@@ -155,6 +160,13 @@ class Gate:
             retry_s = self._failures.retry_after_s(peer.address)
             raise TooManyFailures("too many wrong credentials from this address", retry_after_s=retry_s)
         raise Unauthorized("this credential is not accepted")
+
+    async def _by_ticket(self, exchange: Exchange, ticket: str, target: bytes) -> Principal | None:
+        grant = self._tickets.redeem(ticket, target) if exchange.method == "GET" else None
+        if grant is None:
+            return None
+        exchange.identify_again = grant.identify
+        return await grant.holder()
 
 
 def _without_forwarding(headers: dict[str, str]) -> Mapping[str, str]:

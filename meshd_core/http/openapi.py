@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from itertools import chain
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +21,17 @@ from meshd_core.errors import (
 )
 from meshd_core.http.node_api import Document
 from meshd_core.http.routes import NoQuery, RouteSpec
-from meshd_core.types import ByeEvent, DialogEvent, EndEvent, ErrorAnswer, Gap, Receipt, StateEvent
+from meshd_core.types import (
+    AttachMessage,
+    AttachRequest,
+    ByeEvent,
+    DialogEvent,
+    EndEvent,
+    ErrorAnswer,
+    Gap,
+    Receipt,
+    StateEvent,
+)
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{([a-z_]+)(?::[a-z]+)?\}")
@@ -50,10 +61,14 @@ _EVENTS: dict[str, type[Struct]] = {
 }
 
 
+_FRAMES: dict[str, tuple[type[Struct], ...]] = {"from_server": get_args(AttachMessage), "from_client": (AttachRequest,)}
+"""The JSON that goes over a WebSocket beside the terminal's bytes."""
+
+
 def document(specs: Iterable[RouteSpec], version: str, protocol: str) -> bytes:
     """The document as JSON. `version` is the software's, `protocol` the wire protocol's."""
     routes = list(specs)
-    types: set[type[Struct]] = {ErrorAnswer, *_EVENTS.values()}
+    types: set[type[Struct]] = {ErrorAnswer, *_EVENTS.values(), *chain.from_iterable(_FRAMES.values())}
     for spec in routes:
         types |= {
             found for found in (spec.answer, spec.body, *(spec.events or {}).values()) if found not in (None, Document)
@@ -130,6 +145,11 @@ def _responses(spec: RouteSpec) -> Json:
 
 
 def _success(spec: RouteSpec) -> Json:
+    if spec.status == 101:
+        told = {
+            name: [{"$ref": _REF.format(name=shape.__name__)} for shape in shapes] for name, shapes in _FRAMES.items()
+        }
+        return {"description": f"{spec.summary}; binary frames are the terminal's bytes", "x-text-frames": told}
     if spec.content_type == "text/event-stream":
         shapes = _EVENTS if spec.events is None else spec.events
         events = {name: {"$ref": _REF.format(name=shape.__name__)} for name, shape in shapes.items()}

@@ -28,8 +28,18 @@ from meshd_core.types import ErrorAnswer, ErrorBody
 HEADER_DEADLINE_S = 10.0
 MAX_INCOMPLETE_BYTES = 32 * 1024
 _UNACKNOWLEDGED_MS = 45_000
+SWITCHED_SEND_BYTES = 32 * 1024
+"""What the kernel may hold of a connection that is no longer HTTP (Linux doubles it). By itself it takes megabytes for
+a reader that stands still, and a person would see that much old output before the answer to their key."""
 
 log = logging.getLogger(__name__)
+
+
+class Successor(Protocol):
+    """Takes the bytes of a connection that is no longer HTTP."""
+
+    def data_received(self, data: bytes) -> None: ...
+    def connection_lost(self) -> None: ...
 
 
 class Connection(Protocol):
@@ -47,6 +57,13 @@ class Connection(Protocol):
     def identified(self) -> None: ...
     def abort(self) -> None: ...
     async def write_chunk(self, chunk: bytes) -> None: ...
+    def switch(self, answer: bytes, successor: Successor) -> None: ...
+    def write_raw(self, data: bytes) -> None: ...
+    async def drained(self) -> None: ...
+    @property
+    def unsent_bytes(self) -> int: ...
+    def hold_reading(self, hold: bool) -> None: ...
+    def finish(self) -> None: ...
     def cork(self) -> AbstractContextManager[None]: ...
 
 
@@ -103,6 +120,7 @@ class MeshdProtocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self.peer = Peer("")
         self.on_lost: Callable[[], None] | None = None
+        self._successor: Successor | None = None
 
     # -- what requests use --
 
@@ -156,6 +174,51 @@ class MeshdProtocol(H11Protocol):
             raise ClientGone
         self.transport.write(chunk)
 
+    # -- what a connection that is no longer HTTP uses --
+
+    def switch(self, answer: bytes, successor: Successor) -> None:
+        """Send `answer` to the request that asked for another protocol; all further bytes go to `successor`."""
+        self._disarm()
+        self._unset_keepalive_if_required()
+        self.cycle.response_started = self.cycle.response_complete = True
+        self._successor = successor
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SWITCHED_SEND_BYTES)
+        self.transport.write(answer)
+        early, _ = self.conn.trailing_data
+        self.flow.resume_reading()
+        if early:
+            successor.data_received(early)
+
+    def write_raw(self, data: bytes) -> None:
+        """Send `data` as it is; dropped if the connection is closing."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    async def drained(self) -> None:
+        """Wait until the socket took everything that was written."""
+        if self.flow.write_paused:
+            await self.flow.drain()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What was written and the socket did not take yet."""
+        return self.transport.get_write_buffer_size()
+
+    def hold_reading(self, hold: bool) -> None:
+        """Stop or go on taking bytes from the client."""
+        if not self.transport.is_closing():
+            (self.flow.pause_reading if hold else self.flow.resume_reading)()
+
+    def finish(self) -> None:
+        """Close, once what was written is sent."""
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        """The server ends; what is no longer HTTP is told by its own session."""
+        if self._successor is None:
+            super().shutdown()
+
     # -- asyncio's side --
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -184,8 +247,13 @@ class MeshdProtocol(H11Protocol):
         if self.on_lost is not None:
             self.on_lost()
             self.on_lost = None
+        if self._successor is not None:
+            self._successor.connection_lost()
 
     def data_received(self, data: bytes) -> None:
+        if self._successor is not None:
+            self._successor.data_received(data)
+            return
         if self.transport.is_closing():
             return
         super().data_received(data)

@@ -38,6 +38,8 @@ from meshd_core.types import NAME_PATTERN, InjectRequest, Receipt, Scope
 
 T = TypeVar("T")
 PROXIED: frozenset[Scope | None] = frozenset({"read", "inject", "approve"})
+SWITCHING = 101
+"""The status of a route that makes a WebSocket of its connection: never passed through."""
 MAX_BYTES = 8 * 1024 * 1024
 _NAME = re.compile(NAME_PATTERN)
 _PASSED_HEADERS = ("meshd-next", "meshd-lost-lines")
@@ -61,7 +63,7 @@ class Proxy:
             return self._with(spec, self._by_receipt(spec), _ERRORS)
         if "{slot}" not in spec.path or spec.body is InjectRequest:
             return spec  # a prompt is dispatched: see dispatch_api
-        if spec.scope not in PROXIED:
+        if spec.scope not in PROXIED or spec.status == SWITCHING:
             return self._with(spec, self._refusing(spec), (NotProxied,))
         return self._with(spec, self._by_slot(spec), _ERRORS)
 

@@ -156,8 +156,7 @@ class SlotsApi:
             raise Draining("the daemon is ending")
 
         def allowed(principal: Principal) -> bool:
-            own = self._service.name
-            return principal.allows("read") and reaches(principal, name, own, own)
+            return principal.allows("read") and self.reached(name, principal)
 
         await Reader(call.exchange, feed, start, self._hub, allowed).run()
 
@@ -175,14 +174,22 @@ class SlotsApi:
 
     def slot_name(self, call: Call[Any, Any]) -> str:
         """The slot that the path names. Raises NodeNotFound, SlotNotFound."""
-        address = call.params["slot"]
+        return self.named(call.params["slot"], call.principal)
+
+    def named(self, address: str, principal: Principal) -> str:
+        """The slot of this node at `address`, if `principal` reaches it. Raises NodeNotFound, SlotNotFound."""
         name, at, node = address.partition("@")
         own = self._service.name
         if at and node != own:
             raise NodeNotFound("this node knows no node of that name", hint=f"this node is {own!r}")
-        if not reaches(call.principal, name, own, own):
+        if not self.reached(name, principal):
             raise SlotNotFound(name[:80])
         return name
+
+    def reached(self, name: str, principal: Principal) -> bool:
+        """Whether `principal` reaches the slot `name` of this node."""
+        own = self._service.name
+        return reaches(principal, name, own, own)
 
     def _feed(self, call: Call[Any, Any]) -> Feed:
         return self._service.feed(self.slot_name(call))

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from meshd_core.errors import (
     ConfigInvalid,
@@ -32,6 +32,8 @@ from meshd_core.errors import (
     TooLarge,
 )
 from meshd_core.fleet.fleet import Fleet
+from meshd_core.http.attach_api import AttachApi, AttachQuery
+from meshd_core.http.audit import AuditLog
 from meshd_core.http.control_api import ControlApi
 from meshd_core.http.dispatch_api import DispatchApi, dispatch_routes
 from meshd_core.http.fanout import Hub
@@ -42,6 +44,7 @@ from meshd_core.http.proxy import Proxy
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
 from meshd_core.http.slots_api import KEY_HEADER, OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
+from meshd_core.http.tickets import TicketStore
 from meshd_core.mesh.mesh import Mesh
 from meshd_core.types import (
     AnswerRequest,
@@ -68,6 +71,8 @@ from meshd_core.types import (
     SlotList,
     StartRequest,
     StopRequest,
+    Ticket,
+    TicketRequest,
     TokenInfo,
     TokenList,
     TokenRequest,
@@ -99,14 +104,17 @@ class RouteParts(Struct, frozen=True):
     fleet: Fleet | None = None
     url: str = ""
     """One under which this node can be reached."""
+    tickets: TicketStore = field(default_factory=TicketStore)
+    audit: AuditLog | None = None
 
 
 def core_routes(parts: RouteParts, node: NodeApi) -> list[RouteSpec]:
     """The table. Source: protocol sections 3 and 4."""
     slots = SlotsApi(parts.service, parts.hub, parts.closing)
+    attach = AttachApi(parts.service, slots, parts.tickets, parts.closing, parts.audit)
     specs = [
         *_slot_routes(slots), *_output_routes(slots), *_lifecycle_routes(slots),
-        *_control_routes(ControlApi(parts.service, slots)), *_node_routes(node),
+        *_control_routes(ControlApi(parts.service, slots)), *_attach_routes(attach), *_node_routes(node),
         *fleet_routes(parts.fleet),
     ]  # fmt: skip
     if parts.mesh is None:
@@ -199,6 +207,20 @@ def _control_routes(control: ControlApi) -> list[RouteSpec]:
         RouteSpec(
             "POST", "/resize/{slot}", "control", control.resize, "give the terminal another size", Slot,
             body=ResizeRequest, errors=hands,
+        ),
+    ]  # fmt: skip
+
+
+def _attach_routes(attach: AttachApi) -> list[RouteSpec]:
+    return [
+        RouteSpec(
+            "GET", "/attach/{slot}", "read", attach.attach,
+            "a WebSocket to the terminal: `control` to type, `read` with mode=view", Document, query=AttachQuery,
+            status=101, errors=(*_SLOT, InvalidField, SlotNotRunning, Draining),
+        ),
+        RouteSpec(
+            "POST", "/tickets", "read", attach.ticket, "a credential for one WebSocket, for browsers", Ticket,
+            body=TicketRequest, status=201, errors=(*_SLOT, *_BODY),
         ),
     ]  # fmt: skip
 

@@ -60,6 +60,13 @@ class Hands:
         self._typed()
         return await self._write_all([data])
 
+    async def pass_on(self, data: bytes, *, typed: bool) -> None:
+        """Write what an attached terminal sends; `typed`: its person pressed keys."""
+        self._require_running()
+        if typed:
+            self._typed()
+        await self._write_all([data])
+
     async def interrupt(self) -> None:
         """Stop the present turn the way this kind does it, and wait a moment for its end. An idle agent is left alone:
         the same keys mean something else there. Raises SlotWaiting (a trust or login screen), NotSupported.

@@ -151,7 +151,7 @@ class Lifecycle:
             base = int(child.meta.get(_RAW_BASE, "0"))
             backlog, fd = await self._keeper.client.attach(child.run)
             size = None if fd is None else terminal_size(fd)  # it may have been resized since its start
-            self._output.restore(base, size or self._configured_size(), marks, record.judged_to)
+            self._output.restore(base, size or self.configured_size(), marks, record.judged_to)
             await self._output.backlog(zlib.crc32(child.run.encode()), backlog)
             await self._keeper.client.acknowledge(child.run, backlog.gen)
             ending = record.ending == child.run
@@ -177,7 +177,8 @@ class Lifecycle:
                 self.master.resize(rows, size.cols)
             await asyncio.sleep(_REDRAW_PAUSE_S)
 
-    def _configured_size(self) -> Size:
+    def configured_size(self) -> Size:
+        """What the terminal has unless someone asks for another size."""
         section = self._launcher.section
         return Size(rows=section.rows, cols=section.cols)
 
@@ -194,7 +195,7 @@ class Lifecycle:
                 resume=resume, last_meta=self._last_meta, extra_env=env,
                 extra_meta={_RAW_BASE: str(self._raw_head()), **meta},
             )  # fmt: skip
-            self._output.begin(self._configured_size())
+            self._output.begin(self.configured_size())
             child, fd = await self._keeper.client.spawn(spec)
         except (MeshdError, SpawnError, KeeperError) as error:
             failure = error if isinstance(error, StartFailed) else StartFailed(str(error))

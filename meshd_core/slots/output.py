@@ -370,6 +370,17 @@ class Output:
             alternate=self._emulator.alternate,
         )  # fmt: skip
 
+    def painted(self) -> bytes:
+        """The screen and everything else of the terminal, unfiltered, as bytes for another terminal: as after the
+        journal's newest raw byte.
+        """
+        held = b"" if self._transcript is None else self._transcript.held
+        return self._emulator.painted() + held
+
+    @property
+    def alternate(self) -> bool:
+        return self._emulator.alternate
+
     def close(self) -> None:
         self._cancel_timer()
         self._cancel_idle()

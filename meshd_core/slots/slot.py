@@ -28,6 +28,7 @@ from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, compare, la
 from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
 from meshd_core.slots.run_memory import RunMemory
 from meshd_core.slots.screen_watch import ScreenWatch
+from meshd_core.slots.shared_terminal import SharedTerminal
 from meshd_core.slots.tasks import SlotTasks
 from meshd_core.slots.typist import Typist
 from meshd_core.slots.views import Views
@@ -97,6 +98,10 @@ class Slot:
             section.name, plan.profile.keys, self._keyboard, self._tracker,
             look=self._look, wait=self._changes.wait, interrupted=self.queue.interrupted,
             typed=self.queue.human.typed,
+        )  # fmt: skip
+        self.terminal = SharedTerminal(
+            section.name, self._journal, self._output, self._life, self.hands,
+            filters=lambda: self._plan.now.filters, raw_allowed=lambda: self.section.raw == "allow",
         )  # fmt: skip
         self._views = Views(
             plan.node, self.launcher, self._life, self._tracker, self._output, self.queue, self.feed, self._keyboard,
@@ -329,6 +334,7 @@ class Slot:
         if adopted and self._output.cut and self.profile.output == "screen":
             self._tasks.spawn(self._life.redraw(), f"redraw {self.name}")
         self._screen_watch.touched()
+        self.terminal.run_began()
 
     def _proven(self, entry: Entry) -> bool:
         """Whether, after its Enter, the journal or the backlog shows that the agent began to work."""
@@ -341,6 +347,7 @@ class Slot:
         self._tracker.reset()
         self.queue.agent_exited(exit_text(self.name))
         self._announcer.run_ended(status, pid)
+        self.terminal.run_ended(status, pid)
 
     def _restore_activity(self) -> None:
         """What the journal's newest `state` event says: it holds until something newer is seen."""
@@ -368,6 +375,7 @@ class Slot:
     def _touched(self) -> None:
         self._silence.broken()
         self._screen_watch.touched()
+        self.terminal.changed()
 
     def _look(self) -> None:
         if self._life.child is not None:
@@ -389,6 +397,7 @@ class Slot:
         if self._life.status == "stopping":
             self.queue.agent_stopping()
         self._announcer.state_changed()
+        self.terminal.changed()
         self._changes.wake()
 
     def _filter_failed(self, name: str, error: Exception) -> None:

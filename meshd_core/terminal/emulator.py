@@ -1,4 +1,4 @@
-"""What an agent has drawn: a headless terminal per slot, the only module that knows libghostty's binding.
+"""What an agent has drawn: a headless terminal per slot, with `repaint` all that knows libghostty's binding.
 
 The emulator also answers the queries that programs send to terminals, and hears OSC 7501, by which agents report
 their own state. Nothing here raises on any input: what a program writes is never trusted.
@@ -15,6 +15,8 @@ from msgspec import Struct
 from pyghostty._ffi import GhosttyError, ffi, lib
 from pyghostty.core import Terminal, UnknownSequence, init_sized
 
+from meshd_core.terminal import repaint
+from meshd_core.terminal.modes import ALTERNATE, CLEAR, PLAIN
 from meshd_core.types import Size
 
 MAX_TITLE_CHARS = 256
@@ -100,6 +102,7 @@ class Emulator:
         self._terminal.on_reply(self._collect_reply)
         # Longest 7501 content: base64 of the message, and the other fields.
         self._terminal.on_unknown_sequence(self._collect_unknown, max_bytes=MAX_MESSAGE_BYTES * 4 // 3 + 256)
+        self._set("CONTINUATION_MAX_BYTES", "size_t*", repaint.MAX_PENDING_BYTES)
         self._set("KITTY_IMAGE_STORAGE_LIMIT", "uint64_t*", 0)  # Images are memory that no one here ever sees.
 
     # -- input ---------------------------------------------------------------------------------------------------
@@ -259,6 +262,20 @@ class Emulator:
     def at_ground(self) -> bool:
         """Whether the parser is outside of any sequence and any character."""
         return bool(self._get("vt_ground", "bool"))
+
+    def painted(self) -> bytes:
+        """What makes any terminal of this size show and do the same: screen, cursor, modes, title, and the beginning
+        of the sequence in progress.
+        """
+        try:
+            screen = repaint.repaint(self._terminal)
+        except GhosttyError:
+            self.errors += 1
+            screen = "\r\n".join(self.rows()).encode()
+        title = f"\x1b]2;{self.title}\x1b\\".encode()
+        # A terminal may clear the alternate screen in the colours that were in use there before.
+        prologue = PLAIN + (ALTERNATE if self.alternate else b"") + CLEAR
+        return prologue + screen + title + repaint.pending(self._terminal)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

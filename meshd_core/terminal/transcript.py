@@ -61,6 +61,11 @@ class Transcript:
         emulator.keep_history()
 
     @property
+    def held(self) -> bytes:
+        """The beginning of a sequence, a few bytes, that the emulator was not fed yet."""
+        return self._held
+
+    @property
     def lost(self) -> int:
         """How often rows are known to have gone by unseen: at least so many lines are missing."""
         return self._primary.lost + self._alternate.lost

@@ -4,6 +4,17 @@ Source: docs/protocol.md. Keys are snake_case; times are RFC 3339 strings; durat
 Requests forbid unknown keys, answers are read leniently: a client ignores what it doesn't know.
 """
 
+from meshd_core.types.attach import (
+    Attached,
+    AttachError,
+    AttachExit,
+    AttachGap,
+    AttachMessage,
+    AttachMode,
+    AttachRequest,
+    AttachResize,
+    AttachStarted,
+)
 from meshd_core.types.control import (
     AnswerRequest,
     AnswerResult,
@@ -83,6 +94,7 @@ from meshd_core.types.words import (
     ConfigState,
     HealthStatus,
     Name,
+    RawSurfaces,
     RestartPolicy,
     Scope,
     SlotApi,
@@ -105,6 +117,15 @@ __all__ = [
     "ActivityState",
     "AnswerRequest",
     "AnswerResult",
+    "AttachError",
+    "AttachExit",
+    "AttachGap",
+    "AttachMessage",
+    "AttachMode",
+    "AttachRequest",
+    "AttachResize",
+    "AttachStarted",
+    "Attached",
     "BroadcastAnswer",
     "BroadcastFailure",
     "BroadcastRequest",
@@ -143,6 +164,7 @@ __all__ = [
     "PeerInfo",
     "PluginInfo",
     "PluginList",
+    "RawSurfaces",
     "Receipt",
     "ReceiptError",
     "ReloadReport",

@@ -41,6 +41,7 @@ from meshd_core.types import (
     SinkList,
     SlotList,
     Status,
+    Ticket,
 )
 from tests.docs.markdown import ROOT, Page, rows
 
@@ -173,6 +174,7 @@ _SHAPES: list[tuple[str, Any]] = [
     ('{"error": ', ErrorAnswer),
     ('{"sinks": [', SinkList),
     ('{"dialog_id": ', AnswerRequest),
+    ('{"ticket": ', Ticket),
 ]
 
 
