@@ -40,7 +40,9 @@ class OutputFilter:
     fail_open: bool = False
 
     def open(self, slot: str) -> FilterStream:
-        """A new stream for one slot's lines, at each start of the daemon and of the agent."""
+        """A new stream for one slot's lines: at each start of the daemon and of the agent, and when a reload changes
+        the slot's filters.
+        """
         return FilterStream()
 
     def block(self, text: str) -> str:

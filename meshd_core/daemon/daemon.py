@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -131,6 +131,7 @@ class Daemon:
                             apply_http=lambda config: server.configure(
                                 rules_of(config.config.http, node.name, listeners), config.config.http.audit_text
                             ),
+                            require_going_on=node.require_going_on,
                         )
                     )  # fmt: skip
                     await stack.enter_async_context(_owned(self._reload_on_signal(), "reload"))
@@ -238,17 +239,19 @@ class Daemon:
     async def _drain(self, node: LocalNode, agents: Agents) -> None:
         """Stop taking work, end the agents if asked, say `bye` to every stream."""
         node.draining = True
-        running = [slot for slot in self._registry if slot.child is not None]
+        running = [slot for slot in self._registry if slot.alive]  # those that are being started, too
         if agents == "stop":
             await asyncio.gather(*(self._stop(slot) for slot in running))
             for child in self._adoption.strangers:
                 await self._kill_stranger(child)
         elif running:
             names = ", ".join(slot.name for slot in running)
-            print(
-                f"meshd ends; its agents still run: {names}\n'meshd serve' takes them up again, 'meshd down' ends them",
-                file=sys.stderr,
-            )
+            with suppress(OSError):  # the terminal may be closed
+                print(
+                    f"meshd ends; its agents still run: {names}\n"
+                    "'meshd serve' takes them up again, 'meshd down' ends them",
+                    file=sys.stderr,
+                )
         for slot in self._registry:
             slot.close_readers()
 

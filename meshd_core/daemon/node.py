@@ -100,10 +100,14 @@ class LocalNode:
         return self._host.routes
 
     async def reload(self, request: ReloadRequest) -> ReloadReport:
-        if self.draining:
-            raise Draining("this daemon is ending", hint="try again once it is back")
+        self.require_going_on()
         with _keeper_failures():
             return await self._on_reload(request)
+
+    def require_going_on(self) -> None:
+        """Raises Draining once the daemon is ending."""
+        if self.draining:
+            raise Draining("this daemon is ending", hint="try again once it is back")
 
     def shutdown(self, agents: Agents) -> None:
         self._on_shutdown(agents)
@@ -183,8 +187,7 @@ class LocalNode:
         return slot.view()
 
     def _slot_for_change(self, name: str) -> Slot:
-        if self.draining:
-            raise Draining("this daemon is ending", hint="try again once it is back")
+        self.require_going_on()
         return self._registry.get(name)
 
     # -- prompts --

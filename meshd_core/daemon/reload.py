@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class ReloadParts(Struct, frozen=True):
-    """What a reload works on. `apply_http(config)` hands the server its part."""
+    """What a reload works on. `apply_http(config)` hands the server its part; `require_going_on()` raises Draining."""
 
     judge: Judge
     maker: SlotMaker
@@ -43,6 +43,7 @@ class ReloadParts(Struct, frozen=True):
     mesh: Mesh
     fleet: Fleet
     apply_http: Callable[[CheckedConfig], None]
+    require_going_on: Callable[[], None]
 
 
 class Reloader:
@@ -53,7 +54,10 @@ class Reloader:
         self._lock = asyncio.Lock()
 
     async def reload(self, request: ReloadRequest) -> ReloadReport:
-        """Read the file again. Raises ConfigInvalid, SlotsStillRunning, Overloaded; nothing was changed then."""
+        """Read the file again.
+
+        Raises ConfigInvalid, SlotsStillRunning, Overloaded, Draining; nothing was changed then.
+        """
         async with self._lock:
             parts = self._parts
             config = await parts.judge.read()
@@ -61,8 +65,9 @@ class Reloader:
             plans = {slot.section.name: parts.maker.plan(slot, config.secret_names) for slot in config.slots}
             added = await self._prepared([plan for name, plan in plans.items() if parts.registry.find(name) is None])
             try:
+                parts.require_going_on()
                 self._require_ended(plans, request.stop_removed)
-            except SlotsStillRunning:
+            except MeshdError:
                 for slot in added:
                     await parts.live.end(slot)
                 raise

@@ -1,9 +1,11 @@
 """What a reload changes at once, what waits for a start, and what refuses it: docs/protocol.md, section 6."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,61 @@ def test_a_hangup_reloads_and_the_log_says_what_became_of_it(make_daemon: Any, e
     eventually(lambda: "configuration not reloaded" in daemon.log.read_text())
     assert "slots[0].name" in daemon.log.read_text()
     assert names(daemon) == ["demo", "more"]
+
+
+def test_a_slot_that_can_not_be_made_refuses_all_of_it(make_daemon: Any, short_tmp: Path) -> None:
+    daemon = make_daemon(slot())
+    (short_tmp / "state" / "slots" / "blocked").write_text("not a folder")
+    daemon.configure(slot(labels='{ a = "b" }') + slot("first") + slot("blocked"))
+    error = refusal(daemon).error
+    assert error.code == "overloaded"
+    assert "blocked" in error.message
+    assert (names(daemon), detail(daemon).labels) == (["demo"], {})
+    (short_tmp / "state" / "slots" / "blocked").unlink()
+    daemon.reload()
+    assert names(daemon) == ["demo", "first", "blocked"]
+
+
+def test_reloads_at_once_and_lifecycle_commands_between_leave_what_the_last_file_says(
+    make_daemon: Any, eventually: Callable[..., None]
+) -> None:
+    daemon = make_daemon(slot())
+    chance, over, odd = random.Random(7), threading.Event(), []
+
+    def hammer(work: Callable[[], None]) -> None:
+        while not over.is_set():
+            try:
+                work()
+            except HttpFailure as failure:
+                if failure.code not in (
+                    "slot_not_found", "slot_already_running", "slot_not_running", "slot_removed", "slots_still_running",
+                ):  # fmt: skip
+                    odd.append(str(failure))
+
+    def command() -> None:
+        name, what = chance.choice(["demo", "more"]), chance.choice(["start", "stop", "restart"])
+        daemon.call("POST", f"/{what}/{name}", {})
+
+    threads = [threading.Thread(target=hammer, args=(command,)) for _ in range(3)]
+    threads += [threading.Thread(target=hammer, args=(lambda: daemon.reload(restart="changed") and None,))]
+    for thread in threads:
+        thread.start()
+    for number in range(40):
+        env = f'{{ N = "{number // 4}" }}'
+        daemon.configure(slot(env=env) + (slot("more", env=env) if number % 2 else ""))
+        daemon.reload(stop_removed=True)
+    over.set()
+    for thread in threads:
+        thread.join(60)
+    assert not odd
+    daemon.reload(restart="changed")
+    eventually(lambda: names(daemon) == ["demo", "more"])
+    for name in ("demo", "more"):
+        if detail(daemon, name).pid is None:
+            daemon.call("POST", f"/start/{name}", {})
+        daemon.wait_for(name, "idle")
+        assert detail(daemon, name).config == "live"
+        assert daemon.inject(name, f"hello {name}").reply == f"echo: hello {name}"
 
 
 def test_a_slot_that_can_not_start_is_a_warning_and_is_there(make_daemon: Any) -> None:
