@@ -79,7 +79,7 @@ def inject(
     """
     until = until or ("written" if no_submit else "submitted")
     request = InjectRequest(
-        text=_from_stdin() if text == "-" else text,
+        text=prompt_text(text),
         submit=not no_submit,
         when=when,
         until=until,
@@ -88,7 +88,7 @@ def inject(
     )
     key = key or os.urandom(16).hex()
     found = client.inject(slot, request, key=key) if as_json else _with_stages(client, slot, request, key)
-    _conclude(found, until, timeout_s, as_json)
+    conclude(found, until, timeout_s, as_json)
 
 
 @click.command()
@@ -117,7 +117,10 @@ def receipt(client: MeshdClient, as_json: bool, receipt_id: str, cancel: bool) -
         click.echo(_lines(found.reply))
 
 
-def _from_stdin() -> str:
+def prompt_text(given: str) -> str:
+    """The prompt: what was given, or stdin for `-`. Raises TooLarge."""
+    if given != "-":
+        return given
     data: bytes = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 2)
     if len(data.rstrip(b"\n")) > MAX_PROMPT_BYTES:
         raise TooLarge(f"a prompt has at most {MAX_PROMPT_BYTES} bytes")
@@ -161,7 +164,7 @@ def _joined(client: MeshdClient, slot: str, request: InjectRequest, key: str, en
             time.sleep(_RETRY_PAUSE_S)
 
 
-def _conclude(found: Receipt, until: Until, timeout_s: float, as_json: bool) -> None:
+def conclude(found: Receipt, until: Until, timeout_s: float, as_json: bool) -> None:
     """Show the result and exit with what it means."""
     if as_json:
         show_json(found)

@@ -20,6 +20,8 @@ COMMANDS: dict[str, str] = {
     "ls": "meshd_core.cli.slots:ls",
     "show": "meshd_core.cli.slots:show",
     "inject": "meshd_core.cli.inject:inject",
+    "dispatch": "meshd_core.cli.dispatch:dispatch",
+    "broadcast": "meshd_core.cli.dispatch:broadcast",
     "receipt": "meshd_core.cli.inject:receipt",
     "answer": "meshd_core.cli.hands:answer",
     "interrupt": "meshd_core.cli.hands:interrupt",
