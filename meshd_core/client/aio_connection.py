@@ -33,6 +33,12 @@ _KEPT_ALIVE_S = 10.0  # below the server's keep-alive time, so that a request se
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+GIVEN_UP_S = 20
+"""After this long the kernel drops what the other end did not acknowledge, also if the connection was closed meanwhile
+or this process died (Linux; seen in a run: without it, what was sent before a close arrived when the network was back).
+"""
+
+
 class AsyncRequester:
     """Requests to one daemon, many at a time, over kept connections. Use it inside one event loop; `close` it.
 
@@ -135,7 +141,10 @@ class AsyncRequester:
             found = ipaddress.ip_address(str(address[0]).partition("%")[0])
             if not self._may_connect(found):
                 raise OSError(errno.EACCES, f"plain http to {found} is not allowed")
-        return socket.socket(family, kind, protocol)
+        sock = socket.socket(family, kind, protocol)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_S * 1000)
+        return sock
 
     def _unix_connector(self, path: Path) -> aiohttp.UnixConnector:
         try:

@@ -6,12 +6,14 @@ is away, the receipt says `in_doubt`. Its id is the one that the other node give
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from meshd_core.client.aio_connection import GIVEN_UP_S
 from meshd_core.client.answers import BadAnswer, error_from
 from meshd_core.client.connection import Answer
 from meshd_core.clock import monotonic, now_ms, rfc3339, ulid
@@ -31,9 +33,9 @@ from meshd_core.types import InjectRequest, Receipt, ReceiptError, When
 
 RECEIPT_HEADER = "Meshd-Receipt"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
-LURKS_S = 180.0
+LURKS_S = GIVEN_UP_S + 10.0 if sys.platform == "linux" else 180.0
 """How long after an attempt that got no answer a prompt may still arrive: the kernel goes on sending what a closed
-connection left (net.ipv4.tcp_orphan_retries: under two minutes). Until then "it is not there" says nothing."""
+connection left. Until then "it is not there" says nothing."""
 
 
 class Sender(Struct, frozen=True):
@@ -136,7 +138,7 @@ class Dispatcher:
         if dispatch is None or dispatch.taken:
             return None
         if self._lurks(dispatch):
-            return self._in_doubt(dispatch)
+            return self._in_doubt(dispatch, "does not have it yet; it may still arrive")
         error = ReceiptError("not_delivered", f"node {dispatch.node} never got this prompt")
         return msgspec.structs.replace(self._in_doubt(dispatch), stage="failed", error=error)
 
@@ -215,8 +217,10 @@ class Dispatcher:
         right = (receipt.slot, receipt.node) == (dispatch.slot, dispatch.node)
         return receipt if right and receipt.id.endswith(f"@{dispatch.node}") else None
 
-    def _in_doubt(self, dispatch: Dispatch) -> Receipt:
-        message = f"node {dispatch.node} is away; whether it has the prompt is known once it is back"
+    def _in_doubt(
+        self, dispatch: Dispatch, why: str = "is away; whether it has the prompt is known once it is back"
+    ) -> Receipt:
+        message = f"node {dispatch.node} {why}"
         return Receipt(
             id=dispatch.receipt, slot=dispatch.slot, node=dispatch.node, stage="in_doubt",
             stages={"in_doubt": rfc3339(dispatch.sent_ms)}, queue_position=None, changes=(), reply=None,
