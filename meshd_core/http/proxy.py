@@ -225,9 +225,9 @@ def not_proxied(peer: Peer) -> NotProxied:
 def as_sent(body: Struct) -> bytes:
     """`body` with what the caller said alone: a node of an older version need not know every field that we do."""
     said = {
-        field.encode_name: value
+        field.encode_name: getattr(body, field.name)
         for field in msgspec.structs.fields(body)
-        if field.required or (value := getattr(body, field.name)) != _default(field)
+        if field.required or getattr(body, field.name) != _default(field)
     }
     return msgspec.json.encode(said)
 

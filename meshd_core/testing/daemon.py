@@ -37,9 +37,14 @@ class DaemonProcess:
     """`meshd serve` on a free port of 127.0.0.1; a context manager that ends it with its agents.
 
     `slots` is the TOML of its `[[slots]]`. `folder` must have a short path: Unix socket addresses hold about 100 bytes.
+    `name` is the node's; `netns` a network namespace for it to run in, `address` one of its own there.
     """
 
-    def __init__(self, folder: Path, slots: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, slots: str, env: Mapping[str, str] | None = None, *, name: str = "test",
+        address: str = "127.0.0.1", netns: str | None = None,
+    ) -> None:  # fmt: skip
+        self.name, self.address, self._netns = name, address, netns
         self.state, self.runtime, self.config = folder / "state", folder / "run", folder / "meshd.toml"
         self.log = folder / "daemon.log"
         self.configure(slots)
@@ -56,13 +61,17 @@ class DaemonProcess:
         self.shutdown()
 
     @property
+    def url(self) -> str:
+        return f"http://{self.address}:{self.port}"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None, "the daemon was not started"
         return self._process.pid
 
     def configure(self, slots: str, node: str = "port = 0") -> None:
         """Write the configuration anew; a daemon that runs reads it at its next reload. `node`: more of `[node]`."""
-        self.config.write_text(f'[node]\nname = "test"\nbind = ["127.0.0.1"]\n{node}\n\n{slots}')
+        self.config.write_text(f'[node]\nname = "{self.name}"\nbind = ["{self.address}"]\n{node}\n\n{slots}')
 
     def reload(self, **request: Any) -> ReloadReport:
         return msgspec.json.decode(self.call("POST", "/reload", request), type=ReloadReport)
@@ -81,6 +90,8 @@ class DaemonProcess:
         (self.state / "address").unlink(missing_ok=True)
         places = ["--config", self.config, "--state-dir", self.state, "--runtime-dir", self.runtime]
         command = [sys.executable, "-m", "meshd_core.cli", "serve", *map(str, places)]
+        if self._netns is not None:
+            command = ["ip", "netns", "exec", self._netns, *command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
@@ -126,7 +137,7 @@ class DaemonProcess:
         if body is not None:
             sent["Content-Type"] = "application/json"
         data = msgspec.json.encode(body) if body is not None else None
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout_s)
         try:
             connection.request(method, path, data, sent)
             answer = connection.getresponse()

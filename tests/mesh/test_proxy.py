@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from meshd_core.http.proxy import as_sent
+from meshd_core.types import InjectRequest, InterruptRequest, MeshInjectRequest
 from tests.http.conftest import Running
 from tests.mesh.conftest import Pair, pair
 from tests.mesh.http_client import Stream, ask
@@ -175,3 +177,10 @@ async def test_a_stream_says_bye_when_this_node_drains(two: Pair) -> None:
         await stream.until(b"event: state")
         two.near.app.close()
         assert b"draining" in await stream.until(b"0\r\n\r\n")
+
+
+def test_a_body_is_sent_on_as_it_was_said() -> None:
+    said = InjectRequest(text="a", until="completed")
+    assert json.loads(as_sent(said)) == {"text": "a", "until": "completed"}
+    assert json.loads(as_sent(InterruptRequest())) == {}
+    assert json.loads(as_sent(MeshInjectRequest(text="a"))) == {"text": "a"}
