@@ -137,11 +137,9 @@ class _Step:
         parts.fleet.update(config.sinks)  # it tells that the node has read its configuration again
 
     def _update(self, slot: Slot, plan: SlotPlan) -> None:
-        before, differences = slot.config, slot.compare(plan)
+        before, differences = slot.config, slot.update(plan)
         if before == "live" and not differences.all:
-            slot.update(plan)  # a filter or a secret's name may be another object under the same name
             return
-        slot.update(plan)
         change: SlotChange = SlotChange(
             slot=slot.name, change="stale" if slot.config == "stale" else "updated", settings=differences.all
         )

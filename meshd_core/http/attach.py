@@ -67,6 +67,7 @@ class AttachSession:
         await self._paint()
         while True:
             self._changed.clear()
+            self._require_raw()
             if not await self._send_next():
                 await self._changed.wait()
 
@@ -106,6 +107,7 @@ class AttachSession:
         await self._paint()
 
     async def _paint(self) -> None:
+        self._require_raw()
         painted = self._terminal.painted()
         self._position, self._alternate, self._size = painted.position, painted.alternate, self._terminal.size
         for start in range(0, len(painted.data), SEND_BYTES):
@@ -138,10 +140,13 @@ class AttachSession:
             await asyncio.sleep(CHECK_EVERY_S)
             if not await self._allowed():
                 raise Closed(POLICY, "the credential ended or no longer reaches this slot")
-            try:
-                self._terminal.require_raw()
-            except MeshdError as error:
-                raise Closed(POLICY, error.message) from error
+            self._require_raw()
+
+    def _require_raw(self) -> None:
+        try:
+            self._terminal.require_raw()
+        except MeshdError as error:
+            raise Closed(POLICY, error.message) from error
 
     async def _drain(self) -> None:
         await self._closing.wait()

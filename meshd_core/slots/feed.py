@@ -13,7 +13,7 @@ import msgspec
 from meshd_core.clock import now_ms
 from meshd_core.terminal.journal import Journal
 from meshd_core.terminal.records import Kind, Record, format_id
-from meshd_core.types import StateEvent
+from meshd_core.types import EndEvent, ExitStatus, StateEvent
 
 EventName = Literal["line", "state", "inject", "dialog", "gap", "end"]
 _NAMES: dict[int, EventName] = {
@@ -151,6 +151,16 @@ class Feed:
             FeedEvent(end, _NAMES[record.kind], record.n, record.t_ms, record.data)
             for end, record in self._journal.read(start, max_bytes)
         ]
+
+    def newest_state(self) -> StateEvent | None:
+        """What the journal last said of the slot's state: it holds until something newer is seen."""
+        record = self._journal.newest(Kind.STATE)
+        return None if record is None else msgspec.json.decode(record.data, type=StateEvent)
+
+    def newest_exit(self) -> ExitStatus | None:
+        """How the last run that ended did so, as far as it is held."""
+        record = self._journal.newest(Kind.END)
+        return None if record is None else msgspec.json.decode(record.data, type=EndEvent).exit
 
     def snapshot(self) -> StateEvent:
         """The slot's state now: what a reader without a cursor is told first."""

@@ -96,13 +96,17 @@ class LivingPlan:
             raise SlotRemoved(self.now.section.name)
         return self._next or self.now
 
-    def update(self, plan: SlotPlan, alive: bool) -> None:
-        """The configuration says `plan` now: with an agent alive, a part of it has to wait for the next start."""
+    def update(self, plan: SlotPlan, alive: bool) -> Differences:
+        """The configuration says `plan` now: with an agent alive, a part of it has to wait for the next start.
+
+        What differs from what the slot lived by.
+        """
         self.retired = False
         differences = compare(self.now, plan)
         waits = alive and bool(differences.at_start)
         self._next = plan if waits else None
         self._set(merged(self.now, plan, differences) if waits else plan)
+        return differences
 
     def take_up(self) -> None:
         """A start is about to be planned: what waited for it counts now. Raises SlotRemoved."""

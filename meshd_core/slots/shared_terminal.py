@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from meshd_core.contracts.filters import OutputFilter
-from meshd_core.errors import Forbidden, SlotNotRunning
+from meshd_core.errors import Forbidden, SlotNotFound, SlotNotRunning
 from meshd_core.slots.hands import Hands
 from meshd_core.slots.lifecycle import Lifecycle
 from meshd_core.slots.output import Output
@@ -72,6 +72,7 @@ class SharedTerminal:
         self._writers: list[Writer] = []
         self._painted: Painted | None = None
         self._owner: Writer | None = None
+        self._closed = False
         self.resized_by: Writer | None = None
         """Whose own terminal had the present size before the agent's was given it."""
         self.runs = 0
@@ -148,8 +149,17 @@ class SharedTerminal:
             hint = f"'meshd start {self._slot}' starts its agent"
             raise SlotNotRunning(f"slot {self._slot} is {self.status}", hint=hint)
 
+    def close(self) -> None:
+        """The slot is no more: whoever is attached is let go of."""
+        self._closed = True
+        self.changed()
+
     def require_raw(self) -> None:
-        """Raises Forbidden while a filter that fails closed is set: raw bytes would go past it."""
+        """Raises Forbidden while a filter that fails closed is set (raw bytes would go past it), SlotNotFound once the
+        slot is no more. To be asked before each reading: a reload may change both.
+        """
+        if self._closed:
+            raise SlotNotFound(self._slot)
         if self._raw_allowed():
             return
         for found in self._filters():

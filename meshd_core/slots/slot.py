@@ -5,8 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
-import msgspec
-
 from meshd_core.auth.agent_tokens import AgentTokens
 from meshd_core.config.model import SlotSection
 from meshd_core.contracts.events import EventData
@@ -24,7 +22,7 @@ from meshd_core.slots.inject_queue import InjectQueue
 from meshd_core.slots.keyboard import Keyboard
 from meshd_core.slots.lifecycle import Lifecycle
 from meshd_core.slots.output import Output
-from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, compare, launcher_of
+from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, launcher_of
 from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
 from meshd_core.slots.run_memory import RunMemory
 from meshd_core.slots.screen_watch import ScreenWatch
@@ -35,10 +33,8 @@ from meshd_core.slots.views import Views
 from meshd_core.terminal.emulator import Signal
 from meshd_core.terminal.journal import Journal
 from meshd_core.terminal.output_chain import OutputChain
-from meshd_core.terminal.records import Kind
 from meshd_core.types import (
     ConfigState,
-    EndEvent,
     ExitStatus,
     InjectRequest,
     Receipt,
@@ -108,8 +104,7 @@ class Slot:
             lambda: self._filter_errors, lambda: self._plan.state,
         )  # fmt: skip
         self._announcer.open(self._views)
-        if (record := self._journal.newest(Kind.END)) is not None:
-            self._life.exit = msgspec.json.decode(record.data, type=EndEvent).exit
+        self._life.exit = self.feed.newest_exit()
         self._life.forbid(plan.unavailable)
         self._channel = AgentChannel(
             self.name, plan.kind, self._tracker.observe, self._version_known, self._tasks.spawn
@@ -153,17 +148,17 @@ class Slot:
     def config(self) -> ConfigState:
         return self._plan.state
 
-    def compare(self, plan: SlotPlan) -> Differences:
-        """What differs between `plan` and what the slot lives by."""
-        return compare(self._plan.now, plan)
+    def update(self, plan: SlotPlan) -> Differences:
+        """Take up a changed configuration: at once what a living agent allows, at its next start the rest.
 
-    def update(self, plan: SlotPlan) -> None:
-        """Take up a changed configuration: at once what a living agent allows, at its next start the rest."""
-        self._plan.update(plan, self._life.alive)
+        What differed from what the slot lived by.
+        """
+        differences = self._plan.update(plan, self._life.alive)
         self._memory.changed(self.section, self._life.alive)
         self._life.last_run = False
         self._announcer.config_changed()
         self._changes.wake()
+        return differences
 
     def retire(self) -> None:
         """The file has this slot no more: no prompts, no start; what runs may be stopped."""
@@ -219,6 +214,7 @@ class Slot:
     async def removed(self) -> None:
         """The slot is no more: tell everyone, and wait until nobody reads it; `close` comes next."""
         self._announcer.removed()
+        self.terminal.close()
         self.close_readers("removed")
         self._changes.close()
         await self.feed.readers_gone(_READERS_GONE_S)
@@ -261,7 +257,8 @@ class Slot:
         """Take over a run that an earlier daemon started."""
         record = self._memory.take_over(child, self.section)
         self.queue.load()
-        self._restore_activity()
+        if (state := self.feed.newest_state()) is not None:
+            self._tracker.restore(state.activity, state.dialog)
         entry = self.queue.in_doubt()
         self._proofs.clear()
         await self._life.adopt(child, [entry.raw_mark] if entry is not None else [], record)
@@ -348,12 +345,6 @@ class Slot:
         self.queue.agent_exited(exit_text(self.name))
         self._announcer.run_ended(status, pid)
         self.terminal.run_ended(status, pid)
-
-    def _restore_activity(self) -> None:
-        """What the journal's newest `state` event says: it holds until something newer is seen."""
-        if (record := self._journal.newest(Kind.STATE)) is not None:
-            state = msgspec.json.decode(record.data, type=StateEvent)
-            self._tracker.restore(state.activity, state.dialog)
 
     async def _reply(self, entry: Entry) -> str | None:
         """The agent's answer: from its own log if the kind reads one, else the lines since Enter."""
