@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 
 from meshd_core.cli.failures import use_json
+from meshd_core.cli.logins import DirectClient
 from meshd_core.client import MeshdClient
 
 P = ParamSpec("P")
@@ -67,8 +68,8 @@ def chosen_client(
         token = _token_in(token_file)
     try:
         if url is None:
-            return MeshdClient(socket=socket or local_socket(runtime_dir), token=token)
-        return MeshdClient(url=url, token=token or os.environ.get("MESHD_TOKEN") or None)
+            return DirectClient(socket=socket or local_socket(runtime_dir), token=token)
+        return DirectClient(url=url, token=token or os.environ.get("MESHD_TOKEN") or None)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -5,12 +5,12 @@ import time
 import click
 
 from meshd_core.cli.connect import client_command
-from meshd_core.cli.failures import NotReached
+from meshd_core.cli.failures import NotReached, note
 from meshd_core.cli.render import age, clean, show_facts, show_json, show_table
 from meshd_core.cli.seconds import Seconds
 from meshd_core.client import MeshdClient, Unreachable
 from meshd_core.errors import Draining, Overloaded
-from meshd_core.types import Slot, SlotDetail, SlotList
+from meshd_core.types import MeshSlots, Slot, SlotDetail, SlotList
 
 _LONGEST_WAIT_S = 30.0  # one request's; a longer wait is several
 _PAUSE_S = 0.5
@@ -23,10 +23,12 @@ _PAUSE_S = 0.5
 @click.option(
     "--label", "labels", multiple=True, metavar="KEY:VALUE", help="Only slots with this label; may be repeated."
 )
+@click.option("--mesh", is_flag=True, help="The slots of all nodes that the daemon knows.")
 @client_command
 def ls(
     client: MeshdClient,
     as_json: bool,
+    mesh: bool,
     kind: str | None,
     status: str | None,
     activity: str | None,
@@ -37,20 +39,46 @@ def ls(
     \b
     meshd ls
     meshd ls --activity waiting
+    meshd ls --mesh --activity idle
     meshd ls --json | jq -r '.slots[].name'
     """
-    found = client.slots(kind=kind, status=status, activity=activity, labels=labels)
+    if mesh:
+        everywhere = client.mesh_slots(kind=kind, status=status, activity=activity, labels=labels)
+        found = everywhere.slots
+        shown: MeshSlots | SlotList = everywhere
+    else:
+        found = client.slots(kind=kind, status=status, activity=activity, labels=labels)
+        shown = SlotList(found)
     if as_json:
-        show_json(SlotList(found))
+        show_json(shown)
         return
+    if isinstance(shown, MeshSlots):
+        _tell_missing(shown)
     if not found:
         click.echo("no slots" + (" that match" if kind or status or activity or labels else " yet: see [[slots]]"))
         return
     rows = [
-        (slot.name, slot.kind, slot.status, _activity(slot), age(slot.activity.since), str(slot.queue), _remark(slot))
+        (
+            slot.address if mesh else slot.name,
+            slot.kind,
+            slot.status,
+            _activity(slot),
+            age(slot.activity.since),
+            str(slot.queue),
+            _remark(slot),
+        )
         for slot in found
     ]
-    show_table(("NAME", "KIND", "STATUS", "ACTIVITY", "FOR", "QUEUE", ""), rows)
+    show_table(("ADDRESS" if mesh else "NAME", "KIND", "STATUS", "ACTIVITY", "FOR", "QUEUE", ""), rows)
+
+
+def _tell_missing(found: MeshSlots) -> None:
+    """Which nodes the list is without, or has only as they were."""
+    for node in found.nodes:
+        if node.outcome == "stale":
+            note(f"{node.node} is away; its slots as they were {(node.age_ms or 0) / 1000:.0f} s ago")
+        elif node.outcome != "ok":
+            note(f"{node.node}: {node.error or node.outcome}")
 
 
 @click.command()

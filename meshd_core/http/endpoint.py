@@ -68,7 +68,7 @@ class _Runner:
         if spec.scope is not None and (principal is None or not principal.allows(spec.scope)):
             held = "none" if principal is None else principal.scope
             hint = f"the credential has the scope {held!r}"
-            raise Forbidden(f"this needs the scope {spec.scope!r}", hint=hint, needed=spec.scope)
+            raise Forbidden(f"this needs the scope {spec.scope!r}", hint=hint, needed=spec.scope, held=held)
         query = self._query(exchange)
         raw, body = await self._body(exchange)
         call: Call[Any, Any] = Call(exchange, params, query, body)

@@ -9,13 +9,14 @@ from msgspec import Meta, Struct
 from meshd_core.auth.reach import reaches
 from meshd_core.clock import monotonic, rfc3339
 from meshd_core.contracts.auth import Principal
-from meshd_core.errors import Draining, LoopDetected
+from meshd_core.errors import Draining, InvalidField, LoopDetected
 from meshd_core.http.event_answer import EventAnswer
 from meshd_core.http.exchange import ClientGone
 from meshd_core.http.fanout import Hub
 from meshd_core.http.node_api import Document
 from meshd_core.http.routes import Call, NoQuery, RouteSpec
 from meshd_core.http.service import NodeService
+from meshd_core.http.slots_api import SlotsQuery, slot_filter
 from meshd_core.http.sse import COMMENT, event_bytes
 from meshd_core.http.stream import CHECK_EVERY_S, COMMENT_EVERY_S
 from meshd_core.http.via import require_direct
@@ -59,12 +60,14 @@ class MeshApi:
         )  # fmt: skip
         return NodeList([own, *self._mesh.peers()])
 
-    async def slots(self, call: Call[NoQuery, None]) -> MeshSlots:
+    async def slots(self, call: Call[SlotsQuery, None]) -> MeshSlots:
+        wanted = slot_filter(call.query)
         require_direct(call.exchange)
         found = await self._mesh.survey()
         slots = [slot for slot in self._service.slots() if self._reaches(call.principal, slot.name, slot.node)]
         slots += [slot for part in found for slot in part.slots if self._reaches(call.principal, slot.name, slot.node)]
-        return MeshSlots(slots, [NodeOutcome(self._service.name, "ok", 0), *(part.outcome for part in found)])
+        outcomes = [NodeOutcome(self._service.name, "ok", 0), *(part.outcome for part in found)]
+        return MeshSlots(list(filter(wanted, slots)), outcomes)
 
     async def stream(self, call: Call[MeshStreamQuery, None]) -> None:
         if not call.query.local:
@@ -130,7 +133,7 @@ def mesh_routes(mesh: MeshApi) -> list[RouteSpec]:
         RouteSpec("GET", "/mesh/nodes", "read", mesh.nodes, "the nodes that this one knows, as it sees them", NodeList),
         RouteSpec(
             "GET", "/mesh/slots", "read", mesh.slots, "the slots of all nodes, as far as they can be had", MeshSlots,
-            errors=(LoopDetected,),
+            query=SlotsQuery, errors=(InvalidField, LoopDetected),
         ),
         RouteSpec(
             "GET", "/mesh/stream", "read", mesh.stream, "states, dialogs and receipts of all nodes as they move",

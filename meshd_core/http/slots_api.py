@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct
@@ -78,20 +78,10 @@ class SlotsApi:
         self._closing = closing
 
     async def slots(self, call: Call[SlotsQuery, None]) -> SlotList:
-        query = call.query
-        kinds = _names("kind", query.kind, None)
-        statuses = _names("status", query.status, _STATUSES)
-        activities = _names("activity", query.activity, _ACTIVITIES)
-        labels = [_label(text) for text in query.label]
+        wanted = slot_filter(call.query)
         own = self._service.name
         found = [
-            slot
-            for slot in self._service.slots()
-            if (kinds is None or slot.kind in kinds)
-            and (statuses is None or slot.status in statuses)
-            and (activities is None or slot.activity.state in activities)
-            and all(slot.labels.get(key) == value for key, value in labels)
-            and reaches(call.principal, slot.name, own, own)
+            slot for slot in self._service.slots() if wanted(slot) and reaches(call.principal, slot.name, own, own)
         ]
         return SlotList(slots=found)
 
@@ -221,6 +211,24 @@ def idempotency_key(exchange: Exchange) -> str | None:
     if key is not None and _KEY.fullmatch(key) is None:
         raise InvalidField("'Idempotency-Key' must be 1 to 200 printable ASCII characters", field="Idempotency-Key")
     return key
+
+
+def slot_filter(query: SlotsQuery) -> Callable[[Slot], bool]:
+    """Whether a slot is what the query asks for. Raises InvalidField for a query that makes no sense."""
+    kinds = _names("kind", query.kind, None)
+    statuses = _names("status", query.status, _STATUSES)
+    activities = _names("activity", query.activity, _ACTIVITIES)
+    labels = [_label(text) for text in query.label]
+
+    def wanted(slot: Slot) -> bool:
+        return (
+            (kinds is None or slot.kind in kinds)
+            and (statuses is None or slot.status in statuses)
+            and (activities is None or slot.activity.state in activities)
+            and all(slot.labels.get(key) == value for key, value in labels)
+        )
+
+    return wanted
 
 
 def check_text(text: str) -> None:

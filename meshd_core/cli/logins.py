@@ -1,0 +1,90 @@
+"""A person's own tokens for other nodes, one file each (0600), and the client that uses them.
+
+What a node does only for who asks it itself, it is asked for itself: at the URL that the person logged in to, never at
+one that an answer names, and with that person's token, never with a node's.
+"""
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from meshd_core.client import MeshdClient
+from meshd_core.client.call import Call
+from meshd_core.errors import MeshdError, NotProxied
+
+T = TypeVar("T")
+FOLDER = "logins"
+
+
+class Login(Struct, frozen=True, forbid_unknown_fields=True):
+    url: str
+    token: str
+
+
+class Logins:
+    """The logins in the folder of the configuration file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @classmethod
+    def of_this_user(cls) -> "Logins":
+        from meshd_core.config.places import Places
+
+        return cls(Places.find().config_file.parent / FOLDER)
+
+    def find(self, node: str) -> Login | None:
+        """Raises MeshdError if there is one that can't be read."""
+        path = self._path(node)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Login)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MeshdError(f"the login in {path} can't be read", hint=f"meshd login {node}") from error
+
+    def keep(self, node: str, login: Login) -> Path:
+        """Raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path(node)
+        temporary = path.with_suffix(".new")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(msgspec.json.encode(login) + b"\n")
+        temporary.replace(path)
+        return path
+
+    def forget(self, node: str) -> bool:
+        """Whether there was one."""
+        try:
+            self._path(node).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _path(self, node: str) -> Path:
+        from meshd_core.config.decode import is_name
+
+        if not is_name(node):
+            raise MeshdError(f"{node[:80]!r} is not the name of a node")
+        return self._folder / f"{node}.json"
+
+
+class DirectClient(MeshdClient):
+    """Asks the daemon; what that doesn't pass on to a slot's node, it asks that node itself, if there is a login."""
+
+    def execute(self, call: Call[T]) -> T:
+        """Carry out a call."""
+        try:
+            return super().execute(call)
+        except NotProxied as error:
+            node = error.details.get("node")
+            login = Logins.of_this_user().find(node) if isinstance(node, str) else None
+            if login is None:
+                raise
+        with MeshdClient(url=login.url, token=login.token) as client:
+            return client.execute(call)
