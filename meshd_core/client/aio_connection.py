@@ -144,6 +144,11 @@ class AsyncRequester:
         sock = socket.socket(family, kind, protocol)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_S * 1000)
+        # A machine that vanished is noticed within a minute, also by a request that waits for an hour.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         return sock
 
     def _unix_connector(self, path: Path) -> aiohttp.UnixConnector:
@@ -214,6 +219,8 @@ class _Failures:
                 raise Unreachable(self._address, _why(error)) from error
             case aiohttp.ClientPayloadError():
                 raise Unreachable(self._address, "the connection was closed before the answer was complete") from error
+            case ValueError() if not isinstance(error, aiohttp.ClientError):  # as the library spells a host's name
+                raise Unreachable(self._address, "that can't be the name of a host", sent=False) from error
             case aiohttp.ClientError():
                 raise NoHttp(self._address, type(error).__name__) from error  # its words may hold a token
 

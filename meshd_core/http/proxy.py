@@ -27,6 +27,8 @@ from meshd_core.errors import (
     PeerError,
     PeerTimeout,
     SlotNotFound,
+    TooManyFailures,
+    Unauthorized,
 )
 from meshd_core.http.fanout import Hub
 from meshd_core.http.relay import Relay
@@ -42,6 +44,7 @@ SWITCHING = 101
 """The status of a route that makes a WebSocket of its connection: never passed through."""
 MAX_BYTES = 8 * 1024 * 1024
 _NAME = re.compile(NAME_PATTERN)
+_PASSED_STATUSES = frozenset({400, 403, 404, 409, 413, 422, 429, 500, 501, 502, 503, 504, 508})
 _PASSED_HEADERS = ("meshd-next", "meshd-lost-lines")
 _ERRORS: tuple[type[MeshdError], ...] = (PeerError, PeerTimeout, LoopDetected)
 
@@ -148,7 +151,11 @@ class Proxy:
             content_type = spec.other_content_type
         else:
             raise _garbage(peer, "an answer of a type that this route doesn't have")
-        headers = [(name.encode(), answer.headers[name].encode()) for name in _PASSED_HEADERS if name in answer.headers]
+        headers = [
+            (name.encode(), value.encode())
+            for name in _PASSED_HEADERS
+            if (value := answer.headers.get(name)) is not None and value.isascii() and value.isprintable()
+        ]
         return Reply(answer.body, answer.status, content_type, tuple(headers))
 
     async def _ask(self, call: Call[Any, Any], peer: Peer, method: str, target: str) -> Answer:
@@ -254,12 +261,17 @@ def decode_from(peer: Peer, answer: Answer, shape: type[T]) -> T:
 def error_of(peer: Peer, answer: Answer, principal: Principal) -> MeshdError:
     """The error that the node answered, as its caller may see it."""
     try:
-        return _shown(peer, error_from(answer.status, answer.body, peer.url), principal)
+        error = error_from(answer.status, answer.body, peer.url)
     except BadAnswer:
         return _garbage(peer, f"status {answer.status} without an error of meshd's form")
+    return _shown(peer, error, principal)
 
 
 def _shown(peer: Peer, error: MeshdError, principal: Principal) -> MeshdError:
+    if error.status != type(error).status and type(error) is not MeshdError:
+        return _garbage(peer, f"the status {error.status} with the code {error.code!r}")
+    if error.status not in _PASSED_STATUSES or isinstance(error, Unauthorized | TooManyFailures):
+        return _garbage(peer, f"status {error.status}")  # what only this node may say to its callers
     if isinstance(error, Forbidden):
         message = f"node {peer.name!r} refuses this to this node: {error.message}"
         return Forbidden(message, hint="its token for this node lacks it", node=peer.name)

@@ -1,7 +1,11 @@
 """A peer is asked only if it is who it should be, within bounds, and costs nothing while it fails."""
 
+import asyncio
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -292,3 +296,33 @@ def test_a_breaker_lets_one_call_through_after_each_pause() -> None:
     assert len(set(waits)) > 20  # never in step
     breaker.succeeded()
     assert breaker.admit() and breaker.admit()
+
+
+@pytest.mark.parametrize("url", ["https://a..b:1", f"https://{'a' * 300}:1", "https://a b:1", "https://1.2.3.400:1"])
+async def test_a_host_that_can_not_be_is_an_error_of_the_node(url: str, tmp_path: Path) -> None:
+    async with peer_at(url, tmp_path) as peer:
+        with pytest.raises((PeerError, PeerTimeout)) as caught:
+            await peer.probe()
+        assert "mac2" in str(caught.value) and peer.info().error
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_not_taken(tmp_path: Path) -> None:
+    made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+    files = ["-subj", "/CN=mac2", "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
+    if shutil.which("openssl") is None:
+        pytest.skip("making a certificate needs the command 'openssl'")
+    subprocess.run(["openssl", *made, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+    greeted = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with greeted, peer_at(f"https://127.0.0.1:{greeted.sockets[0].getsockname()[1]}", tmp_path) as peer:
+        with pytest.raises(PeerError, match="certificate") as caught:
+            await peer.ask("POST", "/inject/x", body=b"{}")
+        assert caught.value.details["sent"] is False
+
+
+async def test_a_machine_that_vanishes_is_noticed_by_the_kernel(server: ScriptedServer, tmp_path: Path) -> None:
+    async with peer_at(server.url, tmp_path) as peer:
+        sock = peer._requester._socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1)))
+        with sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

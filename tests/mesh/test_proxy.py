@@ -184,3 +184,26 @@ def test_a_body_is_sent_on_as_it_was_said() -> None:
     assert json.loads(as_sent(said)) == {"text": "a", "until": "completed"}
     assert json.loads(as_sent(InterruptRequest())) == {}
     assert json.loads(as_sent(MeshInjectRequest(text="a"))) == {"text": "a"}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "details"),
+    [
+        (401, "unauthorized", {}), (404, "too_many_failures", {"retry_after_s": "1\r\nX: y"}), (405, "method_not_allowed", {}),
+        (999, "later", {}), (404, "draining", {}), (429, "too_many_failures", {"retry_after_s": "1\r\nX: y"}),
+        (421, "host_not_allowed", {}), (499, "later", {}),
+    ],
+)  # fmt: skip
+async def test_what_only_this_node_may_say_is_not_said_by_another(
+    two: Pair, status: int, code: str, details: dict[str, str]
+) -> None:
+    peer = two.mesh.peer("mac2")
+    body = json.dumps({"error": {"code": code, "message": "m", "details": details}}).encode()
+    error = error_of(peer, ClientAnswer(status, "application/json", body), Principal("x", "read", ("*@*",)))
+    assert (error.status, error.code) == (502, "peer_error")
+
+
+async def test_errors_of_a_newer_node_come_through(two: Pair) -> None:
+    body = b'{"error":{"code":"later","message":"m"}}'
+    error = error_of(two.mesh.peer("mac2"), ClientAnswer(409, "application/json", body), Principal("x", "read"))
+    assert (error.status, error.code) == (409, "later")
