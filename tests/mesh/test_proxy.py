@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from meshd_core.http.proxy import as_sent
+from meshd_core.client.connection import Answer as FarAnswer
+from meshd_core.contracts.auth import Principal
+from meshd_core.http.proxy import as_sent, error_of
 from meshd_core.types import InjectRequest, InterruptRequest, MeshInjectRequest
 from tests.http.conftest import Running
 from tests.mesh.conftest import Pair, pair
@@ -189,9 +191,9 @@ def test_a_body_is_sent_on_as_it_was_said() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "details"),
     [
-        (401, "unauthorized", {}), (404, "too_many_failures", {"retry_after_s": "1\r\nX: y"}), (405, "method_not_allowed", {}),
-        (999, "later", {}), (404, "draining", {}), (429, "too_many_failures", {"retry_after_s": "1\r\nX: y"}),
-        (421, "host_not_allowed", {}), (499, "later", {}),
+        (401, "unauthorized", {}), (404, "too_many_failures", {"retry_after_s": "1\r\nX: y"}),
+        (405, "method_not_allowed", {}), (999, "later", {}), (404, "draining", {}), (421, "host_not_allowed", {}),
+        (429, "too_many_failures", {"retry_after_s": "1\r\nX: y"}), (499, "later", {}),
     ],
 )  # fmt: skip
 async def test_what_only_this_node_may_say_is_not_said_by_another(
@@ -199,11 +201,11 @@ async def test_what_only_this_node_may_say_is_not_said_by_another(
 ) -> None:
     peer = two.mesh.peer("mac2")
     body = json.dumps({"error": {"code": code, "message": "m", "details": details}}).encode()
-    error = error_of(peer, ClientAnswer(status, "application/json", body), Principal("x", "read", ("*@*",)))
+    error = error_of(peer, FarAnswer(status, "application/json", body), Principal("x", "read", ("*@*",)))
     assert (error.status, error.code) == (502, "peer_error")
 
 
 async def test_errors_of_a_newer_node_come_through(two: Pair) -> None:
     body = b'{"error":{"code":"later","message":"m"}}'
-    error = error_of(two.mesh.peer("mac2"), ClientAnswer(409, "application/json", body), Principal("x", "read"))
+    error = error_of(two.mesh.peer("mac2"), FarAnswer(409, "application/json", body), Principal("x", "read"))
     assert (error.status, error.code) == (409, "later")
