@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "interrupt": "meshd_core.cli.hands:interrupt",
     "keys": "meshd_core.cli.hands:keys",
     "resize": "meshd_core.cli.hands:resize",
+    "attach": "meshd_core.cli.attach:attach",
     "wait": "meshd_core.cli.slots:wait",
     "tail": "meshd_core.cli.tail:tail",
     "screen": "meshd_core.cli.slots:screen",

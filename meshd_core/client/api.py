@@ -3,13 +3,17 @@
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from meshd_core.client import node_calls, slot_calls, stream_starts
 from meshd_core.client.call import Call, like
 from meshd_core.client.connection import Endpoint, Requester
 from meshd_core.client.resume import Resume, Start
 from meshd_core.client.stream import events
+from meshd_core.types import AttachMode, Size
+
+if TYPE_CHECKING:
+    from meshd_core.client.attach import Attachment
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,6 +96,12 @@ class MeshdClient:
         if start.before is not None:
             resume.begin(self.execute(start.before))
         return events(self._endpoint, resume)
+
+    def attach(self, name: str, *, mode: AttachMode = "control", size: Size | None = None) -> "Attachment":
+        """Attach to a slot's terminal, over a connection of its own; `size` is that of the terminal that attaches."""
+        from meshd_core.client.attach import attach  # its library is needed for nothing else
+
+        return attach(self._endpoint, name, mode, size)
 
     slots = _route(slot_calls.slots)
     slot = _route(slot_calls.slot)

@@ -85,6 +85,8 @@ class AttachSession:
             data, self._position = terminal.read(self._position, upto), upto
             await self._socket.send(data)
         elif ended is not None:
+            if terminal.status == "stopping":
+                return False  # what follows, a start or none, shows once all processes of the run are gone
             self._ended = ended
             await self._tell(AttachExit(exit=ended.exit, pid=ended.pid, status=terminal.status))
         elif terminal.runs != self._runs:

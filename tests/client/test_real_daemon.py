@@ -54,7 +54,7 @@ def calls() -> Iterator[Call[Any]]:
             yield getattr(kept, name)(*ARGUMENTS.get(name, ()))
 
 
-OTHERS = {"address", "another", "is_local", "close", "execute", "follow", "stream", "mesh_stream"}
+OTHERS = {"address", "another", "is_local", "close", "execute", "follow", "stream", "mesh_stream", "attach"}
 
 
 def public(shape: type) -> set[str]:
@@ -62,7 +62,7 @@ def public(shape: type) -> set[str]:
 
 
 def test_both_clients_have_the_same_methods() -> None:
-    assert public(MeshdClient) - {"another"} == public(AsyncMeshdClient)
+    assert public(MeshdClient) - {"another", "attach"} == public(AsyncMeshdClient)
 
 
 def test_every_route_of_the_daemon_has_a_method(client: MeshdClient) -> None:
