@@ -21,6 +21,8 @@ class RouteRequest(Struct, frozen=True):
     query: Mapping[str, str]
     body: bytes
     subject: str
+    sees_all: bool = True
+    """Whether the caller reaches all slots of this node: what tells of all of them is for such callers only."""
 
 
 class Route(Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from meshd_core.auth.reach import reaches_all
 from meshd_core.auth.tokens import StoredToken, TokenStore, TokensUnreadable
 from meshd_core.contracts.routes import Route, RouteReply, RouteRequest
 from meshd_core.errors import Internal, NotSupported, Overloaded
@@ -105,6 +106,9 @@ class NodeApi:
         return self._tokens
 
 
+METRICS = "/metrics"
+
+
 class PluginEndpoint:
     """One route of a plugin: what it raises is attributed to it and hits nobody else."""
 
@@ -120,6 +124,7 @@ class PluginEndpoint:
             query=call.query,
             body=call.body or b"",
             subject=call.principal.subject,
+            sees_all=reaches_all(call.principal),
         )
         try:
             async with asyncio.timeout(PLUGIN_ROUTE_TIMEOUT_S):
@@ -136,8 +141,12 @@ class PluginEndpoint:
 
 
 def plugin_routes(service: NodeService) -> list[RouteSpec]:
-    """The routes of plugins, under `/x/<plugin>`; one that can't be served is logged and left out."""
+    """The routes of plugins, under `/x/<plugin>`; one that can't be served is logged and left out.
+
+    The first exporter's is also where scrapers look: at `/metrics` itself.
+    """
     found: list[RouteSpec] = []
+    exporter: RouteSpec | None = None
     for plugin, route in service.routes():
         if not route.path.startswith("/") or not route.methods:
             log.error("a plugin's route is unusable", extra={"plugin": plugin, "path": route.path})
@@ -155,7 +164,12 @@ def plugin_routes(service: NodeService) -> list[RouteSpec]:
             )
             for method in route.methods
         ]
-    return found
+        if exporter is None and route.path == METRICS and "GET" in route.methods and route.scope == "read":
+            exporter = RouteSpec(
+                method="GET", path=METRICS, scope="read", handler=endpoint, summary="metrics for scrapers",
+                answer=Document, plugin=plugin, content_type="text/plain",
+            )  # fmt: skip
+    return found if exporter is None else [*found, exporter]
 
 
 def _info(token: StoredToken) -> TokenInfo:

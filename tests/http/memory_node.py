@@ -289,7 +289,16 @@ class MemoryNode:
         async def broken(request: RouteRequest) -> RouteReply:
             raise RuntimeError("secret-of-the-plugin")
 
+        async def metrics(request: RouteRequest) -> RouteReply:
+            return RouteReply(f"sees_all {request.sees_all:d}\n".encode(), content_type="text/plain; version=0.0.4")
+
+        async def second(request: RouteRequest) -> RouteReply:
+            return RouteReply(b"second")
+
         return (
+            ("toy", Route("/metrics", ("POST",), "read", second)),
+            ("toy", Route("/metrics", ("GET",), "read", metrics)),
+            ("late", Route("/metrics", ("GET",), "read", second)),
             ("toy", Route("/hello", ("GET", "POST"), "read", hello)),
             ("toy", Route("/broken", ("GET",), "control", broken)),
         )

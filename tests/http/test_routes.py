@@ -138,6 +138,16 @@ def test_plugins_routes_have_the_same_checks(running: Running) -> None:
     assert running.ask("GET", "/x/toy", token=read).status == 404
 
 
+def test_the_first_exporter_is_also_where_scrapers_look(running: Running) -> None:
+    for path in ("/metrics", "/x/toy/metrics"):
+        answer = running.ask("GET", path, token=running.token("read"))
+        assert (answer.status, answer.body) == (200, b"sees_all 1\n")
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4"
+    assert running.ask("GET", "/metrics", token=running.token("read", "demo")).body == b"sees_all 0\n"
+    assert running.ask("GET", "/x/late/metrics").body == b"second"
+    assert running.ask("GET", "/metrics", token=None).status == 401
+
+
 def test_the_openapi_document_tells_every_route_scope_and_type(running: Running) -> None:
     document = running.ask("GET", "/openapi.json").json
     assert document["openapi"] == "3.1.0"
