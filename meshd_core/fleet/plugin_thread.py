@@ -84,7 +84,9 @@ class PluginThread:
             except BaseException as error:  # a task of the plugin's own raised SystemExit: nobody else's end
                 log.error("a sink's task failed", extra={"sink": self.name, "reason": type(error).__name__})
         try:
-            self._loop.run_until_complete(self._sweep())
+            # RuntimeError: the wish to stop came while the loop was not running, and ends this run instead.
+            with contextlib.suppress(RuntimeError):
+                self._loop.run_until_complete(self._sweep())
         finally:
             self._loop.close()
             self._tell(self._ended.set)
