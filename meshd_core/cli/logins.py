@@ -74,6 +74,13 @@ class Logins:
         return self._folder / f"{node}.json"
 
 
+def logged_in(error: NotProxied) -> MeshdClient | None:
+    """A client of the node that does what was asked for only itself; None: there is no login for it."""
+    node = error.details.get("node")
+    login = Logins.of_this_user().find(node) if isinstance(node, str) else None
+    return None if login is None else MeshdClient(url=login.url, token=login.token)
+
+
 class DirectClient(MeshdClient):
     """Asks the daemon; what that doesn't pass on to a slot's node, it asks that node itself, if there is a login."""
 
@@ -82,9 +89,8 @@ class DirectClient(MeshdClient):
         try:
             return super().execute(call)
         except NotProxied as error:
-            node = error.details.get("node")
-            login = Logins.of_this_user().find(node) if isinstance(node, str) else None
-            if login is None:
+            direct = logged_in(error)
+            if direct is None:
                 raise
-        with MeshdClient(url=login.url, token=login.token) as client:
-            return client.execute(call)
+        with direct:
+            return direct.execute(call)

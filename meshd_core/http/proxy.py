@@ -41,7 +41,7 @@ from meshd_core.types import NAME_PATTERN, InjectRequest, Receipt, Scope
 T = TypeVar("T")
 PROXIED: frozenset[Scope | None] = frozenset({"read", "inject", "approve"})
 SWITCHING = 101
-"""The status of a route that makes a WebSocket of its connection: never passed through."""
+"""The status of a route that makes a WebSocket of its connection: never passed through, and neither is its ticket."""
 MAX_BYTES = 8 * 1024 * 1024
 _NAME = re.compile(NAME_PATTERN)
 _PASSED_STATUSES = frozenset({400, 403, 404, 409, 413, 422, 429, 500, 501, 502, 503, 504, 508})

@@ -103,6 +103,9 @@ async def test_control_of_another_nodes_slot_is_that_nodes_business(two: Pair) -
             refused = await ask(two.near, spec.method, spec.path.replace("{slot}", "demo@mac2"), body)
             assert (refused.status, refused.code) == (403, "not_proxied"), spec.path
             assert refused.json["error"]["details"] == {"node": "mac2", "url": f"http://127.0.0.1:{two.far.port}"}
+    for mode in ("view", "control"):  # a WebSocket, and its ticket, are for who opened it
+        attached = await ask(two.near, "GET", f"/attach/demo@mac2?mode={mode}&ticket=x")
+        assert (attached.status, attached.code) == (403, "not_proxied")
     assert two.far.app.counters.requests == before
     assert two.far.node.calls == []
 
