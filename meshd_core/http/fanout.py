@@ -10,6 +10,8 @@ from meshd_core.http.sse import BLOCK_BYTES, Block, Kinds, TimeText, encode
 
 KEPT_BLOCKS = 16
 """Blocks kept for readers at about the same place: at most 16 x 64 KiB a slot that is being read."""
+AT_ONCE = 64
+"""Readers woken in one turn of the loop: a thousand at once would hold up everyone else for 60 ms and more."""
 PULSE_S = 5.0
 """Readers wake at least this often, to see whether a comment is due."""
 
@@ -21,24 +23,31 @@ class Fanout:
         self.feed = feed
         self.readers = 0
         self._waiting: set[asyncio.Future[None]] = set()
-        self._blocks: OrderedDict[tuple[int, Kinds], Block] = OrderedDict()
+        self._wakes = 0
+        self._blocks: OrderedDict[tuple[int, Kinds], tuple[Block, bool, int]] = OrderedDict()
+        """Each with whether more was there when it was made, and after which wake that was."""
         self._times = TimeText()
         self._pulse: asyncio.TimerHandle | None = None
         self._unwatch = feed.watch(self.wake)
         self.pulse()
 
-    def block(self, start: int, kinds: Kinds) -> Block:
-        """The events after `start`, encoded; `end == start` if there are none."""
+    def block(self, start: int, kinds: Kinds) -> tuple[Block, bool]:
+        """The events after `start`, encoded (`end == start` if there are none), and whether more are to be asked for.
+
+        What came since the last wake is not: the next wake tells of it, to all readers at once.
+        """
         key = (start, kinds)
-        found = self._blocks.get(key)
-        if found is None:
+        made = self._blocks.get(key)
+        if made is None:
             events = self.feed.read(start, BLOCK_BYTES)
-            found = encode(self.feed.epoch, start, events, kinds, self._times)
-            if found.end > start:
-                self._blocks[key] = found
+            block = encode(self.feed.epoch, start, events, kinds, self._times)
+            made = block, block.end < self.feed.head, self._wakes
+            if block.end > start:
+                self._blocks[key] = made
                 if len(self._blocks) > KEPT_BLOCKS:
                     self._blocks.popitem(last=False)
-        return found
+        block, more, wakes = made
+        return block, more or wakes != self._wakes
 
     def waiter(self) -> asyncio.Future[None]:
         """Done at the next event, pulse or closing. Take it right after having seen `feed.head`, no wait between."""
@@ -52,10 +61,18 @@ class Fanout:
 
     def wake(self) -> None:
         """Let every waiting reader look again."""
+        self._wakes += 1
         waiting, self._waiting = self._waiting, set()
-        for future in waiting:
+        if waiting:
+            self._wake_some(list(waiting))
+
+    def _wake_some(self, waiting: list[asyncio.Future[None]]) -> None:
+        """Wake a share of `waiting` in this turn of the loop, the rest in the next ones: others get their turns."""
+        for future in waiting[:AT_ONCE]:
             if not future.done():
                 future.set_result(None)
+        if rest := waiting[AT_ONCE:]:
+            asyncio.get_running_loop().call_soon(self._wake_some, rest)
 
     def pulse(self) -> None:
         """Wake the readers now and then, though nothing happened: comments are due, credentials to be checked again."""

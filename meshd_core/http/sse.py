@@ -11,7 +11,7 @@ from msgspec import Struct
 from meshd_core.clock import rfc3339
 from meshd_core.http.service import FeedEvent
 
-BLOCK_BYTES = 65536
+BLOCK_BYTES = 32768
 """Most bytes of one send, unless a single event is longer."""
 COMMENT = b": still here\n\n"
 ALWAYS = frozenset({"gap", "bye"})

@@ -95,10 +95,10 @@ class Reader:
         await self._write(event_bytes("gap", gap, id_of(self._feed, self._position)))
 
     async def _send_next(self, fanout: Fanout) -> bool:
-        """Send the next block; False if there is nothing after the position."""
+        """Send the next block; False if what follows is to be waited for."""
         if self._feed.head <= self._position:
             return False
-        block = fanout.block(self._position, self._kinds)
+        block, more = fanout.block(self._position, self._kinds)
         if block.end <= self._position:
             return False
         # The position moves first: a block is sent whole or the connection is lost, and then nobody asks again.
@@ -111,9 +111,9 @@ class Reader:
                 await self._connection.write_chunk(block.chunk)
             else:
                 await self._exchange.send_part(block.data)
-        if self._feed.head > self._position:
+        if more:
             await asyncio.sleep(0)  # catching up on megabytes must not hold up everyone else
-        return True
+        return more
 
     async def _wait(self, fanout: Fanout) -> None:
         waiter = fanout.waiter()

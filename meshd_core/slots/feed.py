@@ -28,7 +28,7 @@ _NAMES: dict[int, EventName] = {
 # A wake of N readers costs N sends. A hot slot with many readers is therefore woken at most once in this many
 # seconds a reader, which keeps the cost of a delivered line flat; the first event after a pause goes out at once.
 TICK_PER_READER_S = 0.0006
-LONGEST_TICK_S = 0.06
+LONGEST_TICK_S = 0.25
 
 
 class FeedEvent(msgspec.Struct, frozen=True):

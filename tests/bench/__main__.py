@@ -7,11 +7,48 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from meshd_core.testing.daemon import DaemonProcess
-from tests.bench import fanout, latency, sinks
+from tests.bench import crowd, fanout, idle, latency, sinks
 
 SLOT = '[[slots]]\nname = "demo"\nkind = "demo"\n'
+
+
+class Found(Struct):
+    latency: latency.Latency
+    fanout: fanout.Fanout
+    crowd: crowd.Crowd
+    sinks: sinks.SinkCost
+    idle: idle.Idle
+
+
+def measure(folder: Path) -> Found:
+    """All of them, one after the other."""
+    with DaemonProcess(folder, SLOT) as daemon:
+        daemon.wait_for("demo", "idle")
+        took, cost, many = latency.measure(daemon), fanout.measure(daemon), crowd.measure(daemon)
+    (folder / "idle").mkdir()
+    return Found(took, cost, many, sinks.measure(folder), idle.measure(folder / "idle"))
+
+
+def lines(found: Found) -> list[str]:
+    """For people: each figure with its bound."""
+    took, cost, many, beside, quiet = found.latency, found.fanout, found.crowd, found.sinks, found.idle
+    return [
+        f"inject -> line on a stream: p50 {took.meshd_us:.0f} us; the same agent on a bare PTY: {took.bare_us:.0f} us;"
+        f" ratio {took.ratio:.1f} (at most 12)",
+        f"a line for one of {cost.readers} readers at {cost.lines_per_s} lines/s: {cost.cpu_us:.1f} us of daemon CPU"
+        f" (at most 5); delivered {cost.delivered} of {cost.expected}",
+        f"{many.readers} readers of one slot: {many.memory_mib:.0f} MiB more (at most 40), delivered"
+        f" {many.delivered} of {many.expected}; a stalled one: {many.stalled_kib:.0f} KiB (at most 64);"
+        f" /health meanwhile: p99 {many.health_p99_ms:.1f} ms (at most 50)",
+        f"inject -> line, p99: {beside.none_p99_us:.0f} us; beside a sink whose receiver hangs:"
+        f" {beside.hanging_p99_us:.0f} us; ratio {beside.ratio:.2f} (at most 1.2);"
+        f" beside one that works: {beside.working_p99_us:.0f} us",
+        f"{quiet.slots} idle slots: {quiet.memory_mib:.0f} MiB (at most {quiet.allowed_mib:.0f}),"
+        f" {quiet.cpu_percent:.2f} % of a core (at most 1)",
+    ]
 
 
 def main() -> None:
@@ -20,29 +57,13 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mb-"))
     try:
-        with DaemonProcess(folder, SLOT) as daemon:
-            daemon.wait_for("demo", "idle")
-            took = latency.measure(daemon)
-            cost = fanout.measure(daemon)
-        beside = sinks.measure(folder)
+        found = measure(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if options.json:
-        sys.stdout.write(msgspec.json.encode({"latency": took, "fanout": cost, "sinks": beside}).decode() + "\n")
-        return
-    print(
-        f"inject -> line on a stream: p50 {took.meshd_us:.0f} us; the same agent on a bare PTY: {took.bare_us:.0f} us;"
-        f" ratio {took.ratio:.1f} (at most 12)"
-    )
-    print(
-        f"a line for one of {cost.readers} readers at {cost.lines_per_s} lines/s: {cost.cpu_us:.1f} us of daemon CPU"
-        f" (at most 5); delivered {cost.delivered} of {cost.expected}"
-    )
-    print(
-        f"inject -> line, p99: {beside.none_p99_us:.0f} us; beside a sink whose receiver hangs:"
-        f" {beside.hanging_p99_us:.0f} us; ratio {beside.ratio:.2f} (at most 1.2);"
-        f" beside one that works: {beside.working_p99_us:.0f} us"
-    )
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    else:
+        print("\n".join(lines(found)))
 
 
 if __name__ == "__main__":

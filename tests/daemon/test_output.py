@@ -1,5 +1,6 @@
 """What comes out of a terminal, however ugly, and what readers get of it."""
 
+import re
 import socket
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.types import Health, SlotDetail
+from tests.bench import crowd
 
 
 def program(short_tmp: Path, code: str, name: str = "program") -> str:
@@ -112,3 +114,20 @@ def test_a_bad_cursor_is_a_clear_error(make_daemon: Any, demo_slot: str, query: 
     daemon: DaemonProcess = make_daemon(demo_slot)
     status, body = daemon.exchange("GET", f"/stream/demo?{query}")
     assert status == 422, body
+
+
+def test_many_readers_of_a_hot_slot_get_every_line_once_and_in_order(make_daemon: Any, demo_slot: str) -> None:
+    """They are woken in shares and at most every 0.25 s: what came in between must come with the next wake."""
+    daemon = make_daemon(demo_slot)
+    daemon.wait_for("demo", "idle")
+    readers = [crowd.open_stream(daemon) for _ in range(300)]
+    daemon.inject("demo", "lines 1500 500", until="submitted")
+    for reader in readers:
+        seen = b""
+        while b'"text":"line 1500"' not in seen:
+            data = reader.recv(65536)
+            assert data, "the stream ended"
+            seen += data
+        numbers = [int(number) for number in re.findall(rb'"text":"line ([0-9]+)"', seen)]
+        assert numbers == list(range(1, 1501))
+        reader.close()
