@@ -36,7 +36,18 @@ def monotonic() -> float:
 
 def ulid(ms: int | None = None) -> str:
     """A new ULID: 48 bits of milliseconds and 80 random bits, 26 Crockford characters, sortable by time."""
-    value = ((now_ms() if ms is None else ms) << 80) | int.from_bytes(os.urandom(10), "big")
+    return _crockford(((now_ms() if ms is None else ms) << 80) | int.from_bytes(os.urandom(10), "big"))
+
+
+def next_ulid(text: str) -> str:
+    """The ULID that follows `text`."""
+    value = 0
+    for char in text:
+        value = value << 5 | _CROCKFORD.index(char)
+    return _crockford(value + 1)
+
+
+def _crockford(value: int) -> str:
     return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 

@@ -18,10 +18,10 @@ Subscriber = Callable[[FleetEvent], None]
 class EventBus:
     """Stamps events with the node's name, its boot id and a number, and hands them on."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, boot_id: str | None = None) -> None:
         self.node = node
-        self.boot_id = ulid()
-        """Of this life of the daemon; a later one's is greater."""
+        self.boot_id = boot_id or ulid()
+        """Of this life of the daemon; a later one's is greater (daemon/boot.py sees to that)."""
         self._seq = 0
         self._subscribers: list[Subscriber] = []
 

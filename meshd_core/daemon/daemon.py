@@ -28,6 +28,7 @@ from meshd_core.config.secrets import resolve
 from meshd_core.contracts.daemon import DaemonInfo
 from meshd_core.daemon.adoption import Adoption
 from meshd_core.daemon.assembly import SlotMaker, start_obstacles
+from meshd_core.daemon.boot import new_boot_id
 from meshd_core.daemon.engine_view import EngineView
 from meshd_core.daemon.judging import Judge
 from meshd_core.daemon.keeper_link import KeeperLink, keeper_socket
@@ -70,7 +71,7 @@ class Daemon:
         self._stop_agents_on_signal = stop_agents_on_signal
         self._registry: Registry[Slot] = Registry(config.node)
         self._live = LiveSlots(self._registry)
-        self._bus = EventBus(config.node)
+        self._bus = EventBus(config.node, new_boot_id(places.state_dir))
         self._agents = AgentTokens()
         self._ending: asyncio.Future[Agents] | None = None
         self._reloader: Reloader | None = None
