@@ -5,6 +5,7 @@ names that core doesn't have.
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -97,4 +98,18 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    cli(prog_name="meshd")
+    try:
+        cli(prog_name="meshd")
+    finally:
+        _let_go_of_closed_terminals()
+
+
+def _let_go_of_closed_terminals() -> None:
+    """What can't be written to a terminal that was closed is dropped: else the interpreter's own last flush fails, and
+    turns every exit code into 120.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

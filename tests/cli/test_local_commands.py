@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
+
 from meshd_core.cli.render import age, clean, cut
 
 
@@ -53,13 +55,14 @@ def test_config_check_tells_all_errors_at_once_and_exits_78(meshd: Any, tmp_path
 
 
 def test_every_command_has_help_with_an_example(meshd: Any) -> None:
-    from meshd_core.cli.main import COMMANDS
+    from meshd_core.cli.main import COMMANDS, cli
 
     top = meshd("--help").stdout
     for name in COMMANDS:
         assert f"  {name} " in top
-        if name not in ("token", "plugin", "config"):
-            assert f"meshd {name}" in meshd(name, "--help").stdout.partition("\n")[2]
+        command = cli.get_command(click.Context(cli), name)
+        for words in [[name, sub] for sub in command.commands] if isinstance(command, click.Group) else [[name]]:
+            assert f"meshd {' '.join(words)}" in meshd(*words, "--help").stdout.partition("\n")[2], words
 
 
 def test_ls_imports_no_plugin_no_daemon_and_no_terminal(command: list[str], environment: dict[str, str]) -> None:
