@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 PORT ?= 9451
 
-.PHONY: run test check format test-agents test-supabase bench docs clean
+.PHONY: run test check format test-agents test-supabase test-matrix bench docs clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/meshd demo --port $(PORT)
@@ -28,6 +28,10 @@ test-agents: $(VENV)/installed-dev
 # The real @supabase/lite from npm, on embedded PGlite; kept in the same cache.
 test-supabase: $(VENV)/installed-dev
 	$(BIN)/python -m pytest plugins/meshd-supabase -m supabase
+
+# Core alone, core and each plugin, everything but each plugin: real installations from wheels, in a copy of .venv.
+test-matrix: $(VENV)/installed-dev
+	$(BIN)/python -m tests.matrix
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
