@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from meshd_core.cli.connect import client_command
+from meshd_core.cli.connect import client_command, slot_argument
 from meshd_core.cli.failures import note
 from meshd_core.cli.raw_terminal import RawTerminal, window_size
 from meshd_core.client import MeshdClient, Unreachable
@@ -61,7 +61,7 @@ def _detach_key(ctx: click.Context, param: click.Parameter, value: str) -> Detac
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @click.option("--view", is_flag=True, help="Look only; nothing that is typed reaches the agent. Ctrl-C ends it, too.")
 @click.option(
     "--detach-key",

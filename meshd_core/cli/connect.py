@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
 
@@ -12,9 +12,12 @@ from meshd_core.cli.failures import use_json
 from meshd_core.cli.logins import DirectClient
 from meshd_core.client import MeshdClient
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 P = ParamSpec("P")
 SOCKET_NAME = "meshd.sock"
-_PLACE = ("url", "token", "token_file", "socket", "runtime_dir")
+PLACE_OPTIONS = ("url", "token", "token_file", "socket", "runtime_dir")
 
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--url", metavar="URL", help="A daemon's URL, as http://127.0.0.1:9451 [env: MESHD_URL]."),
@@ -36,6 +39,17 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
 )
 
 
+def slot_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument SLOT, completed by the shell with the daemon's slots."""
+    return click.argument("slot", shell_complete=_slot_names)(command)
+
+
+def _slot_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from meshd_core.cli.completion import slot_names
+
+    return slot_names(ctx, param, incomplete)
+
+
 def client_command(command: Callable[Concatenate[MeshdClient, bool, P], None]) -> Callable[..., None]:
     """Give `command` the connection options and `--json`, and call it with a client and whether JSON is wanted."""
 
@@ -44,7 +58,7 @@ def client_command(command: Callable[Concatenate[MeshdClient, bool, P], None]) -
         as_json = bool(options.pop("as_json"))
         if as_json:
             use_json(click.get_current_context())
-        place: dict[str, Any] = {name: options.pop(name) for name in _PLACE}
+        place: dict[str, Any] = {name: options.pop(name) for name in PLACE_OPTIONS}
         with chosen_client(**place) as client:
             command(client, as_json, *args, **options)
 

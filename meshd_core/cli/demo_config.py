@@ -31,7 +31,7 @@ def found_agents() -> dict[str, str]:
 
 def demo_config(port: int, cwd: Path, agents: dict[str, str]) -> str:
     """A commented `meshd.toml`: loopback only, a `demo` slot, and a stopped slot for each of `agents`."""
-    place = _toml_string(str(cwd))
+    place = toml_string(str(cwd))
     parts = [
         f"""
 # The daemon listens on this machine alone; every call needs a token all the same.
@@ -69,7 +69,7 @@ def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _toml_string(text: str) -> str:
+def toml_string(text: str) -> str:
     """`text` as a basic string. Source: TOML 1.0, "String"."""
     escaped = "".join(
         f"\\{char}" if char in '"\\' else char if char.isprintable() else f"\\u{ord(char):04x}" for char in text

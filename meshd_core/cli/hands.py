@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from meshd_core.cli.connect import client_command
+from meshd_core.cli.connect import client_command, slot_argument
 from meshd_core.cli.failures import TIMED_OUT, NotReached
 from meshd_core.cli.render import clean, show_json
 from meshd_core.client import MeshdClient
@@ -15,7 +15,7 @@ _MAX_STDIN_BYTES = 64 * 1024
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @click.argument("keys", nargs=-1)
 @click.option("--stdin", "from_stdin", is_flag=True, help="Send the bytes of stdin as they are, instead of keys.")
 @client_command
@@ -46,7 +46,7 @@ def keys(client: MeshdClient, as_json: bool, slot: str, keys: tuple[str, ...], f
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @client_command
 def interrupt(client: MeshdClient, as_json: bool, slot: str) -> None:
     """Stop what a slot's agent is doing, the way its kind does it.
@@ -68,7 +68,7 @@ def interrupt(client: MeshdClient, as_json: bool, slot: str) -> None:
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @click.argument("choice", required=False)
 @click.option("--dialog", "dialog_id", metavar="ID", help="Only if this dialog is still the open one.")
 @client_command
@@ -107,7 +107,7 @@ def answer(client: MeshdClient, as_json: bool, slot: str, choice: str | None, di
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @click.argument("rows", type=click.IntRange(2, 500))
 @click.argument("cols", type=click.IntRange(10, 1000))
 @client_command

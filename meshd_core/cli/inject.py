@@ -7,7 +7,7 @@ import time
 import click
 from msgspec.structs import replace
 
-from meshd_core.cli.connect import client_command
+from meshd_core.cli.connect import client_command, slot_argument
 from meshd_core.cli.failures import TIMED_OUT, NotReached, note
 from meshd_core.cli.progress import Progress, StageWatch
 from meshd_core.cli.render import clean, show_facts, show_json
@@ -20,7 +20,7 @@ _RETRY_PAUSE_S = 0.5
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @click.argument("text")
 @click.option(
     "--until",

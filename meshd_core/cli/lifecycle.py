@@ -2,7 +2,7 @@
 
 import click
 
-from meshd_core.cli.connect import client_command
+from meshd_core.cli.connect import client_command, slot_argument
 from meshd_core.cli.render import clean, show_json
 from meshd_core.cli.seconds import Seconds
 from meshd_core.client import MeshdClient
@@ -19,7 +19,7 @@ _grace = click.option(
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @_resume
 @client_command
 def start(client: MeshdClient, as_json: bool, slot: str, resume: bool) -> None:
@@ -32,7 +32,7 @@ def start(client: MeshdClient, as_json: bool, slot: str, resume: bool) -> None:
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @_grace
 @client_command
 def stop(client: MeshdClient, as_json: bool, slot: str, grace_s: float | None) -> None:
@@ -47,7 +47,7 @@ def stop(client: MeshdClient, as_json: bool, slot: str, grace_s: float | None) -
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @_resume
 @_grace
 @client_command

@@ -17,6 +17,7 @@ from meshd_core.cli.failures import explained
 COMMANDS: dict[str, str] = {
     "serve": "meshd_core.cli.serve:serve",
     "demo": "meshd_core.cli.demo:demo",
+    "init": "meshd_core.cli.init:init",
     "down": "meshd_core.cli.down:down",
     "ls": "meshd_core.cli.slots:ls",
     "show": "meshd_core.cli.slots:show",
@@ -43,6 +44,8 @@ COMMANDS: dict[str, str] = {
     "sinks": "meshd_core.cli.sinks:sinks",
     "plugin": "meshd_core.cli.plugins:plugin",
     "config": "meshd_core.cli.config:config",
+    "doctor": "meshd_core.cli.doctor:doctor",
+    "completion": "meshd_core.cli.completion:completion",
 }
 """In the order of the help page: name and where the command is."""
 

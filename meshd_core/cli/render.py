@@ -27,12 +27,19 @@ def show_json(value: object) -> None:
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout, columns as wide as their widest cell; the last is cut to the terminal if it is one."""
+    for line in table_lines(headings, rows, _terminal_columns()):
+        click.echo(line)
+
+
+def table_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], limit: int | None) -> list[str]:
+    """The lines of a table, each of at most `limit` columns."""
     cells = [list(headings), *([clean(cell).replace("\t", " ") for cell in row] for row in rows)]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
-    limit = _terminal_columns()
-    for row in cells:
-        line = "  ".join(cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)).rstrip()
-        click.echo(line if limit is None else cut(line, limit))
+    lines = (
+        "  ".join(cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+    return [line if limit is None else cut(line, limit) for line in lines]
 
 
 def show_facts(facts: Sequence[tuple[str, str]]) -> None:

@@ -4,7 +4,7 @@ import time
 
 import click
 
-from meshd_core.cli.connect import client_command
+from meshd_core.cli.connect import client_command, slot_argument
 from meshd_core.cli.failures import NotReached, note
 from meshd_core.cli.render import age, clean, show_facts, show_json, show_table
 from meshd_core.cli.seconds import Seconds
@@ -24,10 +24,12 @@ _PAUSE_S = 0.5
     "--label", "labels", multiple=True, metavar="KEY:VALUE", help="Only slots with this label; may be repeated."
 )
 @click.option("--mesh", is_flag=True, help="The slots of all nodes that the daemon knows.")
+@click.option("-w", "--watch", "is_watch", is_flag=True, help="Go on and show what changes, until Ctrl-C.")
 @client_command
 def ls(
     client: MeshdClient,
     as_json: bool,
+    is_watch: bool,
     mesh: bool,
     kind: str | None,
     status: str | None,
@@ -36,12 +38,20 @@ def ls(
 ) -> None:
     """List the slots and what their agents are doing.
 
+    With --watch the table is drawn again in its place; piped, each change is a line, with --json a JSON document.
+
     \b
     meshd ls
     meshd ls --activity waiting
     meshd ls --mesh --activity idle
+    meshd ls --watch
     meshd ls --json | jq -r '.slots[].name'
     """
+    if is_watch:
+        from meshd_core.cli.watch import Filter, watch
+
+        watch(client, Filter(kind, status, activity, labels), mesh=mesh, as_json=as_json)
+        return
     if mesh:
         everywhere = client.mesh_slots(kind=kind, status=status, activity=activity, labels=labels)
         found = everywhere.slots
@@ -82,7 +92,7 @@ def _tell_missing(found: MeshSlots) -> None:
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @client_command
 def show(client: MeshdClient, as_json: bool, slot: str) -> None:
     """Show one slot with all that is known about it.
@@ -98,7 +108,7 @@ def show(client: MeshdClient, as_json: bool, slot: str) -> None:
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @client_command
 def screen(client: MeshdClient, as_json: bool, slot: str) -> None:
     """Show what is on a slot's terminal now.
@@ -118,7 +128,7 @@ def screen(client: MeshdClient, as_json: bool, slot: str) -> None:
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @click.option(
     "--for", "states", default="idle", show_default=True, metavar="STATE[,STATE]", help="Activities or statuses."
 )

@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from meshd_core.cli.connect import client_command
+from meshd_core.cli.connect import client_command, slot_argument
 from meshd_core.cli.failures import note
 from meshd_core.cli.render import clean
 from meshd_core.client import Event, MeshdClient
@@ -32,7 +32,7 @@ def _event_types(ctx: click.Context, param: click.Parameter, value: str) -> tupl
 
 
 @click.command()
-@click.argument("slot")
+@slot_argument
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="Begin N lines back. Default: 10.")
 @click.option("--since", metavar="ID", help="Begin after this event id, or with 'oldest'.")
 @click.option("--no-follow", is_flag=True, help="Show what is there and end.")

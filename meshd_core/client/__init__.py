@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from meshd_core.client.answers import BadAnswer, Unreachable
 from meshd_core.client.api import MeshdClient
-from meshd_core.client.events import Event, EventType
+from meshd_core.client.events import Event, EventType, MeshEvent
 
 if TYPE_CHECKING:
     from meshd_core.client.aio import AsyncMeshdClient
 
-__all__ = ["AsyncMeshdClient", "BadAnswer", "Event", "EventType", "MeshdClient", "Unreachable"]
+__all__ = ["AsyncMeshdClient", "BadAnswer", "Event", "EventType", "MeshEvent", "MeshdClient", "Unreachable"]
 
 
 def __getattr__(name: str) -> Any:

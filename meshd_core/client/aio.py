@@ -128,3 +128,4 @@ class AsyncMeshdClient:
     sinks = _route(node_calls.sinks)
 
     stream = _stream(stream_starts.stream)
+    mesh_stream = _stream(stream_starts.mesh_stream)

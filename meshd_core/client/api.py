@@ -137,3 +137,4 @@ class MeshdClient:
     sinks = _route(node_calls.sinks)
 
     stream = _stream(stream_starts.stream)
+    mesh_stream = _stream(stream_starts.mesh_stream)

@@ -1,4 +1,4 @@
-"""The events of a slot's stream, typed. Source: docs/protocol.md section 3, "Stream"."""
+"""The events of a slot's stream and of all nodes' stream, typed. Source: docs/protocol.md, sections 3 and 4."""
 
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -8,7 +8,19 @@ from msgspec import Struct
 
 from meshd_core.client.answers import BadAnswer
 from meshd_core.client.sse import RawEvent
-from meshd_core.types import ByeEvent, DialogEvent, EndEvent, Gap, Line, Receipt, StateEvent
+from meshd_core.types import (
+    ByeEvent,
+    DialogEvent,
+    EndEvent,
+    Gap,
+    Line,
+    MeshDialog,
+    MeshInject,
+    MeshState,
+    NodeOutcome,
+    Receipt,
+    StateEvent,
+)
 
 EventType = Literal["line", "state", "inject", "dialog", "gap", "end", "bye"]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
@@ -22,6 +34,17 @@ class Event(Struct, frozen=True):
     data: EventData
     id: str | None = None
     """The position to resume after; None for snapshots and `bye`."""
+
+
+MeshEventType = Literal["node", "state", "dialog", "inject", "bye"]
+MeshEventData = NodeOutcome | MeshState | MeshDialog | MeshInject | ByeEvent
+
+
+class MeshEvent(Struct, frozen=True):
+    """One event of all nodes' stream: `data` is a `MeshState` for "state", a `NodeOutcome` for "node", and so on."""
+
+    type: MeshEventType
+    data: MeshEventData
 
 
 class _LineData(Struct, frozen=True):
@@ -42,6 +65,18 @@ def typed(raw: RawEvent, address: str) -> Event | None:
         raise BadAnswer(f"{address} sent a {raw.type!r} event that can't be read: {error}") from error
 
 
+def mesh_typed(raw: RawEvent, address: str) -> MeshEvent | None:
+    """As `typed`, for an event of the stream of all nodes."""
+    shape = _MESH_SHAPES.get(raw.type)
+    if shape is None:
+        return None
+    kind, data = shape
+    try:
+        return MeshEvent(kind, msgspec.json.decode(raw.data, type=data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadAnswer(f"{address} sent a {raw.type!r} event that can't be read: {error}") from error
+
+
 def _decoder(kind: EventType, shape: type[EventData]) -> Callable[[RawEvent], Event]:
     return lambda raw: Event(kind, msgspec.json.decode(raw.data, type=shape), raw.id)
 
@@ -53,4 +88,12 @@ _DECODERS: dict[str, Callable[[RawEvent], Event]] = {
     "gap": _decoder("gap", Gap),
     "end": _decoder("end", EndEvent),
     "bye": _decoder("bye", ByeEvent),
+}
+
+_MESH_SHAPES: dict[str, tuple[MeshEventType, type[MeshEventData]]] = {
+    "node": ("node", NodeOutcome),
+    "state": ("state", MeshState),
+    "dialog": ("dialog", MeshDialog),
+    "inject": ("inject", MeshInject),
+    "bye": ("bye", ByeEvent),
 }

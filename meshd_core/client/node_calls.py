@@ -110,7 +110,7 @@ def mesh_nodes() -> Call[list[PeerInfo]]:
 def mesh_slots(
     *, kind: str | None = None, status: str | None = None, activity: str | None = None, labels: Iterable[str] = ()
 ) -> Call[MeshSlots]:
-    """Slots of all nodes, as far as they can be had: `nodes` says what is missing or old."""
+    """Slots of all nodes, as far as they can be had: `nodes` says what is missing or old. Filters as of `slots`."""
     query = {"kind": kind, "status": status, "activity": activity, "label": list(labels)}
     return get("/mesh/slots", typed(MeshSlots), query, wait_s=MESH_WAIT_S)
 

@@ -9,7 +9,7 @@ from meshd_core.client import slot_calls
 from meshd_core.client.answers import decode
 from meshd_core.client.call import Call, checked, path
 from meshd_core.client.connection import Answer
-from meshd_core.client.events import Event, EventType, typed
+from meshd_core.client.events import Event, EventType, MeshEvent, mesh_typed, typed
 from meshd_core.client.resume import SILENCE_S, Start
 from meshd_core.types import SlotDetail
 
@@ -39,6 +39,27 @@ def stream(
         cursor=urlencode({"tail": tail} if tail is not None else {"since": since} if since is not None else {}),
         position=last_event_id,
         before=None if since or last_event_id else _newest(name, tail),
+        deadline_s=deadline_s,
+        silence_s=silence_s,
+        on_away=on_away,
+    )
+
+
+def mesh_stream(
+    *,
+    local: bool = False,
+    deadline_s: float | None = None,
+    silence_s: float = SILENCE_S,
+    on_away: Callable[[Exception], None] | None = None,
+) -> Start[MeshEvent]:
+    """States, dialogs and receipts of all nodes' slots, or with `local` of this node's, as they move.
+
+    It has no ids: at its begin and after each disconnect it tells the state of every slot again. What is not among the
+    states that follow a "node" event of outcome "ok" is no more.
+    """
+    return Start(
+        target="/mesh/stream" + ("?local=true" if local else ""),
+        typed=mesh_typed,
         deadline_s=deadline_s,
         silence_s=silence_s,
         on_away=on_away,

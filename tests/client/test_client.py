@@ -16,7 +16,7 @@ from meshd_core.errors import InvalidField, MeshdError, SlotNotFound, Unauthoriz
 from meshd_core.types import BroadcastRequest, InjectRequest, MeshInjectRequest, Select
 
 SELECTED = {
-    "text": "x", "submit": True, "when": "idle", "until": "accepted", "timeout_s": 30.0, "expires_s": 86400.0,
+    "text": "x", "submit": True, "when": "now", "until": "accepted", "timeout_s": 30.0, "expires_s": 86400.0,
     "select": {"kind": "demo", "labels": {}, "node": None},
 }  # fmt: skip
 
@@ -238,6 +238,7 @@ def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdCl
     server.handle = handle
     selected = MeshInjectRequest(text="x", until="accepted", select=Select(kind="demo"))
     to_all = BroadcastRequest(text="x", until="accepted", select=Select(kind="demo"))
+    to_all = BroadcastRequest(text="x", until="accepted", select=Select(kind="demo"))
     calls: list[tuple[Any, str, Any]] = [
         (lambda: client.receipt("01J@n1"), "GET /injects/01J@n1", None),
         (lambda: client.cancel("01J@n1"), "DELETE /injects/01J@n1", None),
@@ -271,8 +272,8 @@ def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdCl
         (lambda: client.revoke_token("ab"), "DELETE /tokens/ab", None),
         (lambda: client.mesh_nodes(), "GET /mesh/nodes", None),
         (lambda: client.mesh_slots(activity="idle", labels=["a:b"]), "GET /mesh/slots?activity=idle&label=a%3Ab", None),
-        (lambda: client.mesh_inject(selected), "POST /mesh/inject", SELECTED | {"when": "now"}),
-        (lambda: client.mesh_broadcast(to_all), "POST /mesh/broadcast", SELECTED),
+        (lambda: client.mesh_inject(selected), "POST /mesh/inject", SELECTED),
+        (lambda: client.mesh_broadcast(to_all), "POST /mesh/broadcast", SELECTED | {"when": "idle"}),
         (lambda: client.sinks(), "GET /sinks", None),
     ]  # fmt: skip
     for call, expected, body in calls:

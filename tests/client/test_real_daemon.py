@@ -15,7 +15,7 @@ from meshd_core.client import AsyncMeshdClient, MeshdClient
 from meshd_core.client.call import Call
 from meshd_core.errors import DialogChanged, InjectNotCancellable, SlotNotFound, Unauthorized
 from meshd_core.testing.daemon import DaemonProcess
-from meshd_core.types import BroadcastRequest, InjectRequest, Line, MeshInjectRequest
+from meshd_core.types import BroadcastRequest, InjectRequest, Line, MeshInjectRequest, MeshState
 
 SLOT = '[[slots]]\nname = "demo"\nkind = "demo"\n'
 NOT_CALLED = {("GET", "/stream/{slot}"), ("GET", "/mesh/stream"), ("GET", "/attach/{slot}")}
@@ -115,6 +115,21 @@ def test_a_stream_goes_on_after_the_daemon_was_killed(client: MeshdClient, daemo
     daemon.kill()
     daemon.start()
     assert found + list(islice(wanted, 50)) == [f"line {number}" for number in range(1, 61)]
+    stream.close()
+
+
+def test_the_stream_of_all_nodes_tells_every_state_again_after_the_daemon_was_killed(
+    client: MeshdClient, daemon: DaemonProcess
+) -> None:
+    stream = client.mesh_stream(deadline_s=60)
+    states = (event.data for event in stream if isinstance(event.data, MeshState))
+    assert next(states).address == "demo@test"
+    daemon.kill()
+    daemon.start()
+    assert next(state for state in states if state.activity.state == "idle").address == "demo@test"
+    client.inject("demo", InjectRequest(text="hello"))
+    assert any(event.type == "inject" for event in stream)
+    stream.close()
 
 
 def test_a_program_that_is_not_async_does_not_load_the_async_client() -> None:
