@@ -1,7 +1,7 @@
 """`meshd init`: a first configuration, from what is installed here."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ _HEAD = """\
 # The name that other machines know this one by.
 name = {name}
 # Where to listen: this machine alone. For other machines add an address of a private network, or "0.0.0.0" and "::".
-bind = ["127.0.0.1", "::1"]
+bind = {bind}
 port = 9451
 """
 _SLOT = """
@@ -64,9 +64,14 @@ _NODE = """
 )
 @click.option("--cwd", type=click.Path(path_type=Path), default=Path("."), metavar="DIR",
               help="The agents' working folder. Default: the current one.")  # fmt: skip
+@click.option("--name", metavar="NAME", help="The node's name. Default: the host's short name.")
+@click.option("--bind", multiple=True, metavar="ADDRESS", default=("127.0.0.1", "::1"), show_default=True,
+              help="Where to listen; may be repeated.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
-def init(config: Path | None, cwd: Path, force: bool, as_json: bool) -> None:
+def init(
+    config: Path | None, cwd: Path, name: str | None, bind: tuple[str, ...], force: bool, as_json: bool
+) -> None:  # fmt: skip
     """Write a commented configuration with a slot for each agent CLI that is found here.
 
     Looks on PATH for the programs of the agent kinds that are installed. Nothing is started, and a file that is there
@@ -75,6 +80,7 @@ def init(config: Path | None, cwd: Path, force: bool, as_json: bool) -> None:
     \b
     meshd init
     meshd init --config ./meshd.toml --cwd ~/src/shop
+    meshd init --name mac1 --bind 127.0.0.1 --bind 100.64.0.1
     """
     from meshd_core.cli.local import bare_view
     from meshd_core.config.places import default_node_name
@@ -82,7 +88,8 @@ def init(config: Path | None, cwd: Path, force: bool, as_json: bool) -> None:
     view = bare_view()
     path = (config or view.places.config_file).expanduser().absolute()
     agents = found_agents(view.host)
-    text = first_config(default_node_name(), cwd.expanduser().absolute(), agents)
+    text = first_config(name or default_node_name(), bind, cwd.expanduser().absolute(), agents)
+    _check(text, path)
     _write(path, text, force)
     if as_json:
         show_json({"file": str(path), "agents": agents})
@@ -105,15 +112,26 @@ def found_agents(host: "PluginHost") -> dict[str, str]:
     return found
 
 
-def first_config(node: str, cwd: Path, agents: Mapping[str, str]) -> str:
+def first_config(node: str, bind: Sequence[str], cwd: Path, agents: Mapping[str, str]) -> str:
     """The file's text."""
-    parts = [_HEAD.format(name=toml_string(node))]
+    parts = [_HEAD.format(name=toml_string(node), bind=f"[{', '.join(map(toml_string, bind))}]")]
     for kind, path in agents.items():
         shown = path.encode("unicode_escape").decode()
         parts.append(_SLOT.format(kind=kind, path=shown, cwd=toml_string(str(cwd))))
     if not agents:
         parts.append(_NO_AGENT)
     return "".join([*parts, _NODE.format(name=node)])
+
+
+def _check(text: str, path: Path) -> None:
+    """Raises a usage error if a name or an address that was given can't be."""
+    import tomllib
+
+    from meshd_core.config.decode import Document
+    from meshd_core.config.load import judge
+
+    if problems := judge(Document(path.name, tomllib.loads(text)), path).problems:
+        raise click.UsageError("; ".join(str(problem) for problem in problems))
 
 
 def _write(path: Path, text: str, force: bool) -> None:

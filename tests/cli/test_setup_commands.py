@@ -64,6 +64,15 @@ def test_init_without_any_agent_shows_how_to_write_a_slot(meshd: Any, tmp_path: 
     assert meshd("config", "check", str(tmp_path / "meshd.toml")).returncode == 0
 
 
+def test_init_takes_no_address_or_name_that_can_not_be(meshd: Any, tmp_path: Path) -> None:
+    file = tmp_path / "meshd.toml"
+    for words in (["--bind", "localhost"], ["--name", "My Mac"]):
+        done = meshd("init", "--config", str(file), *words)
+        assert done.returncode == 2 and not file.exists()
+    assert meshd("init", "--config", str(file), "--bind", "10.0.0.1", "--name", "a1").returncode == 0
+    assert 'bind = ["10.0.0.1"]' in file.read_text() and 'name = "a1"' in file.read_text()
+
+
 # -- doctor --
 
 

@@ -17,7 +17,7 @@ import sysconfig
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -77,13 +77,13 @@ def matches(expected: str, actual: str) -> bool:
 class Shell:
     """A bash whose commands print to a terminal and read nothing."""
 
-    def __init__(self, cwd: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, cwd: Path, env: dict[str, str], words: Sequence[str] = ("bash", "--noprofile", "--norc")
+    ) -> None:
         self._master, slave = pty.openpty()
         tty.setraw(slave)
         termios.tcsetwinsize(slave, (40, 200))
-        self._process = subprocess.Popen(
-            ["bash", "--noprofile", "--norc"], stdin=subprocess.PIPE, stdout=slave, stderr=slave, cwd=cwd, env=env
-        )
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=slave, stderr=slave, cwd=cwd, env=env)
         os.close(slave)
         self._count = 0
 
