@@ -10,12 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from meshd_core.testing.daemon import DaemonProcess
-from tests.bench import crowd, fanout, idle, latency, sinks
+from tests.bench import command, crowd, fanout, idle, latency, sinks
 
 SLOT = '[[slots]]\nname = "demo"\nkind = "demo"\n'
 
 
 class Found(Struct):
+    command: command.Command
     latency: latency.Latency
     fanout: fanout.Fanout
     crowd: crowd.Crowd
@@ -27,15 +28,17 @@ def measure(folder: Path) -> Found:
     """All of them, one after the other."""
     with DaemonProcess(folder, SLOT) as daemon:
         daemon.wait_for("demo", "idle")
+        quick = command.measure(daemon)
         took, cost, many = latency.measure(daemon), fanout.measure(daemon), crowd.measure(daemon)
     (folder / "idle").mkdir()
-    return Found(took, cost, many, sinks.measure(folder), idle.measure(folder / "idle"))
+    return Found(quick, took, cost, many, sinks.measure(folder), idle.measure(folder / "idle"))
 
 
 def lines(found: Found) -> list[str]:
     """For people: each figure with its bound."""
     took, cost, many, beside, quiet = found.latency, found.fanout, found.crowd, found.sinks, found.idle
     return [
+        f"meshd ls: {found.command.ls_ms:.0f} ms (at most 200); python alone: {found.command.python_ms:.0f} ms",
         f"inject -> line on a stream: p50 {took.meshd_us:.0f} us; the same agent on a bare PTY: {took.bare_us:.0f} us;"
         f" ratio {took.ratio:.1f} (at most 12)",
         f"a line for one of {cost.readers} readers at {cost.lines_per_s} lines/s: {cost.cpu_us:.1f} us of daemon CPU"

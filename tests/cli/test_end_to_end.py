@@ -6,9 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -235,15 +233,3 @@ def test_what_keeps_serve_from_starting_has_its_own_exit_code(
         elsewhere = ["--state-dir", str(short_tmp / "other"), "--runtime-dir", str(short_tmp / "run2")]
         in_use = meshd("serve", "--config", str(bad), *elsewhere)
     assert (in_use.returncode, "Traceback" in in_use.stderr) == (71, False)
-
-
-def test_ls_is_quick(serve: Callable[[], Running], meshd: Any) -> None:
-    """Not a benchmark: it only catches an import of the daemon or of the plugins, which costs several times this."""
-    serve()
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        assert meshd("ls").returncode == 0
-        times.append(time.perf_counter() - begun)
-    print(f"meshd ls: {min(times) * 1000:.0f} ms, python {sys.version_info[:2]}")
-    assert min(times) < 1.0
