@@ -10,8 +10,9 @@ PORT ?= 9451
 run: $(VENV)/installed
 	@exec $(BIN)/meshd demo --port $(PORT)
 
+# Most tests wait for processes: two at a time, those of one file in one process, since they may share a daemon.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check
