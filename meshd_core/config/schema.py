@@ -102,7 +102,7 @@ def _slots(shapes: _Shapes, inventory: Inventory) -> None:
             "then": {"properties": {"options": shapes.reference(kind) if kind else {"maxProperties": 0}}},
         }
         for name, kind in sorted(inventory.kinds.items())
-    ]
+    ] or [True]  # an empty list is no JSON Schema
 
 
 def _sinks(shapes: _Shapes, inventory: Inventory) -> Json:
@@ -123,7 +123,8 @@ def _sinks(shapes: _Shapes, inventory: Inventory) -> Json:
                     "then": _with(shapes, kind, {"plugin": True, "delivery": True}),
                 }
                 for name, kind in sorted(inventory.sinks.items())
-            ],
+            ]
+            or [True],
         },
     }
 

@@ -20,6 +20,16 @@ def validator() -> Draft202012Validator:
     return Draft202012Validator(made)
 
 
+def test_it_is_a_schema_also_where_no_plugin_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from meshd_core.config.schema import schema
+
+    monkeypatch.setenv("MESHD_PLUGINS", "")
+    host = bare_view().host
+    assert not host.kinds
+    assert not host.sinks
+    Draft202012Validator.check_schema(schema(host.inventory(), host.config_types()))
+
+
 GOOD = """
 [node]
 name = "n1"
