@@ -44,7 +44,7 @@ _NO_AGENT = """
 # kind = "generic"
 # command = ["my-agent", "--no-color"]
 # [slots.options]
-# ready = "^agent> "
+# ready = "^agent>"
 """
 _NODE = """
 # Another machine of the mesh; its token there: meshd token create --scope inject --label peer:{name}

@@ -18,13 +18,13 @@ def test_without_markers_it_proves_only_that_text_was_written() -> None:
     assert profile == KIND.profile_for(None)
 
 
-@pytest.mark.parametrize("half", [{"ready": "^> "}, {"busy": "working"}, {"title_busy": "x"}])
+@pytest.mark.parametrize("half", [{"ready": "^>"}, {"busy": "working"}, {"title_busy": "x"}])
 def test_one_end_of_a_turn_is_not_enough_to_prove_more(half: dict[str, str]) -> None:
     assert KIND.profile_for(options(**half)).proves == "written"
 
 
 def test_ready_and_busy_markers_prove_completion() -> None:
-    profile = KIND.profile_for(options(ready="^> ", busy="working", waiting="sure", accept="y"))
+    profile = KIND.profile_for(options(ready="^>", busy="working", waiting="sure", accept="y"))
     assert profile.proves == "completed"
     assert [(rule.state, rule.last_rows) for rule in profile.rules] == [("waiting", 5), ("busy", 5), ("idle", 5)]
     assert [option.id for option in profile.rules[0].options] == ["accept"]
@@ -45,6 +45,7 @@ def test_plain_typing_makes_newlines_spaces_and_pasting_keeps_them() -> None:
     [
         ({"redy": "^> "}, "unknown field `redy`"),
         ({"ready": "("}, "ready: not a regular expression"),
+        ({"ready": "^agent> "}, "ready: rows are searched without the blanks"),
         ({"drop": ["ok", "["]}, "drop: not a regular expression"),
         ({"input_box": "^> "}, "group 1"),
         ({"settle_s": -1}, "settle_s"),

@@ -85,6 +85,8 @@ def _check_pattern(option: str, pattern: str | None) -> None:
         re.compile(pattern, re.MULTILINE)
     except re.error as error:
         raise ValueError(f"{option}: not a regular expression: {error}") from error
+    if option in ("ready", "busy", "waiting") and pattern.endswith(" ") and not pattern.endswith("\\ "):
+        raise ValueError(f"{option}: rows are searched without the blanks at their ends: leave out the last one")
 
 
 def _rules(options: GenericOptions) -> Iterable[Rule]:
