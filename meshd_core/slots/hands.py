@@ -21,6 +21,8 @@ CLOSES_WITHIN_S = 3.0
 """How long an answered dialog may take to go away before the answer says `closed: false`."""
 ENDS_WITHIN_S = 3.0
 """How long an interrupted turn may take to end before the interrupt is answered."""
+INTERRUPTS = 2
+"""How often it is tried: codex, which tells that it works before it listens, lost an Escape 10 ms after Enter."""
 MAX_KEYS = 256
 MAX_BYTES = 64 * 1024
 
@@ -84,8 +86,10 @@ class Hands:
             raise SlotWaiting(f"{self._slot} is at a screen that a person must answer", hint=hint)
         if state in _WORKING:
             self._interrupted()
-        await self._write_all([keys.encode() for keys in writes])
-        await self._wait(lambda: self._tracker.activity.state not in _WORKING, ENDS_WITHIN_S)
+        for _ in range(INTERRUPTS):
+            await self._write_all([keys.encode() for keys in writes])
+            if await self._wait(lambda: self._tracker.activity.state not in _WORKING, ENDS_WITHIN_S / INTERRUPTS):
+                break
 
     async def answer(self, dialog_id: str, choice: str) -> bool:
         """Answer the open dialog; whether it went away in time. Raises DialogChanged, InvalidField, NotSupported."""

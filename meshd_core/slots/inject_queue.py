@@ -334,7 +334,10 @@ class InjectQueue:
         turn.reply = await self._reply(turn)
         if self._turn is turn and not turn.ended:
             if self._interrupted == turn.id:
-                self._end(turn, "failed", ReceiptError(code="interrupted", message="the turn was interrupted"))
+                # claude puts a prompt that it hasn't answered yet back into its input box, before the next one.
+                draft: Draft | None = "draft" if self._profile.submit.clear is not None else None
+                error = ReceiptError(code="interrupted", message="the turn was interrupted")
+                self._end(turn, "failed", error, draft)
             else:
                 self._end(turn, "completed", None)
 

@@ -39,6 +39,8 @@ class Received(Struct, frozen=True):
     tools: tuple[str, ...]
     tool_result: str | None
     status: int
+    earlier: tuple[str, ...] = ()
+    """The prompts before this one that came with it."""
 
 
 class ModelBackend:
@@ -82,7 +84,7 @@ class ModelBackend:
         """Record a request, in memory and as one JSON line in the log."""
         entry = Received(
             time.time(), protocol, conversation.model, conversation.stream, conversation.prompt, conversation.tools,
-            conversation.tool_result, status,
+            conversation.tool_result, status, conversation.earlier,
         )  # fmt: skip
         with self._lock:
             self._received.append(entry)

@@ -11,7 +11,15 @@ import msgspec
 from msgspec import Struct, field
 
 from meshd_core.testing.model_plan import Plan
-from meshd_core.testing.model_protocols import Conversation, Event, Payload, error_message, last_prompt, new_id
+from meshd_core.testing.model_protocols import (
+    Conversation,
+    Event,
+    Payload,
+    earlier_prompts,
+    error_message,
+    last_prompt,
+    new_id,
+)
 
 STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
 ROUTE = {
@@ -33,6 +41,9 @@ class Part(Struct, rename="camel"):
 class Content(Struct):
     role: str = ""
     parts: list[Part] = field(default_factory=list)
+
+    def texts(self) -> list[str]:
+        return [part.text for part in self.parts]
 
 
 class FunctionDeclaration(Struct):
@@ -67,12 +78,14 @@ class Gemini:
     def read(self, body: bytes) -> Conversation:
         """Raises msgspec.DecodeError or ValidationError for what isn't a request."""
         request = msgspec.json.decode(body, type=GeminiRequest)
-        last = next((content for content in reversed(request.contents) if content.role == "user"), Content())
+        asked = [content for content in request.contents if content.role == "user"]
+        last = asked[-1] if asked else Content()
         results = [part.function_response for part in last.parts if part.function_response is not None]
         return Conversation(
             model=self._model,
             stream=self._stream,
-            prompt=last_prompt([part.text for part in last.parts]),
+            prompt=last_prompt(last.texts()),
+            earlier=earlier_prompts([content.texts() for content in asked]),
             tools=tuple(one.name for tool in request.tools for one in tool.function_declarations),
             tool_result="\n".join(str(result.response.get("output", "")) for result in results) if results else None,
             wants_json=request.generation_config.response_mime_type == "application/json",

@@ -75,6 +75,8 @@ class Conversation(Struct, frozen=True):
     prompt: str
     tools: tuple[str, ...]
     tool_result: str | None
+    earlier: tuple[str, ...] = ()
+    """The prompts before this one, as far as the request has them: what the CLI remembers."""
     wants_json: bool = False
     """Whether the answer has to be JSON by a schema: a side question that a CLI asks for itself."""
 
@@ -104,13 +106,23 @@ def _text(content: str | list[Block] | None) -> str:
     return content or ""
 
 
+def earlier_prompts(messages: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The prompts in the texts of all user messages but the last."""
+    return tuple(prompt for texts in messages[:-1] if (prompt := last_prompt(texts)))
+
+
 def last_prompt(texts: Sequence[str]) -> str:
     """The prompt among a user message's texts: the last that isn't context. claude puts unanswered ones before it."""
     return next((prompt for text in reversed(texts) if (prompt := plain_prompt(text))), "")
 
 
-def _prompt(content: str | list[Block] | None) -> str:
-    return last_prompt([block.text for block in content] if isinstance(content, list) else [content or ""])
+def _texts(message: Message) -> list[str]:
+    content = message.content
+    return [block.text for block in content] if isinstance(content, list) else [content or ""]
+
+
+def _asked(request: ModelRequest) -> list[list[str]]:
+    return [_texts(message) for message in request.messages if message.role == "user"]
 
 
 def new_id(prefix: str) -> str:
@@ -126,11 +138,16 @@ class AnthropicMessages:
         """Raises msgspec.DecodeError or ValidationError for what isn't a request."""
         request = msgspec.json.decode(body, type=ModelRequest)
         last = next((m for m in reversed(request.messages) if m.role == "user"), Message())
-        results = [b for b in last.content if b.type == "tool_result"] if isinstance(last.content, list) else []
+        blocks = last.content if isinstance(last.content, list) else []
+        results = [block for block in blocks if block.type == "tool_result"]
+        # After a refusal claude sends the refused call's result together with the next prompt.
+        if results and last_prompt([block.text for block in blocks[blocks.index(results[-1]) + 1 :]]):
+            results = []
         return Conversation(
             model=request.model,
             stream=request.stream,
-            prompt=_prompt(last.content),
+            prompt=last_prompt(_texts(last)),
+            earlier=earlier_prompts(_asked(request)),
             tools=tuple(tool.name for tool in request.tools),
             tool_result="\n".join(_text(block.content) for block in results) if results else None,
         )
@@ -194,7 +211,8 @@ class ChatCompletions:
         return Conversation(
             model=request.model,
             stream=request.stream,
-            prompt=_prompt(last.content),
+            prompt=last_prompt(_texts(last)),
+            earlier=earlier_prompts(_asked(request)),
             tools=tuple(tool.function.name for tool in request.tools),
             tool_result=_text(final.content) if final.role == "tool" else None,
         )

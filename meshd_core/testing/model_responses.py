@@ -10,7 +10,15 @@ import msgspec
 from msgspec import Struct, field
 
 from meshd_core.testing.model_plan import Plan
-from meshd_core.testing.model_protocols import Conversation, Event, Payload, error_message, last_prompt, new_id
+from meshd_core.testing.model_protocols import (
+    Conversation,
+    Event,
+    Payload,
+    earlier_prompts,
+    error_message,
+    last_prompt,
+    new_id,
+)
 
 
 class Part(Struct):
@@ -50,11 +58,12 @@ class Responses:
         request = msgspec.json.decode(body, type=ResponsesRequest)
         items = request.input if isinstance(request.input, list) else [Item(role="user", content=request.input)]
         last = items[-1] if items else Item()
-        asked = next((item for item in reversed(items) if item.role == "user"), Item())
+        asked = [_texts(item) for item in items if item.role == "user"]
         return Conversation(
             model=request.model,
             stream=request.stream,
-            prompt=last_prompt(_texts(asked)),
+            prompt=last_prompt(asked[-1] if asked else []),
+            earlier=earlier_prompts(asked),
             tools=tuple(tool.name or tool.type for tool in request.tools),
             tool_result=_output(last.output) if last.type.endswith("_output") else None,
         )

@@ -45,8 +45,9 @@ def _agent_of(item: pytest.Item) -> str:
 class AgentUnderTest:
     """One real CLI in a slot that bears its name, and the fake model that it talks to."""
 
-    def __init__(self, name: str, daemon: DaemonProcess, backend: ModelBackend) -> None:
+    def __init__(self, name: str, folder: Path, daemon: DaemonProcess, backend: ModelBackend) -> None:
         self.name, self.daemon, self.backend = name, daemon, backend
+        self.version, self.cwd = PINS[name].version, folder / "work"
 
 
 @pytest.fixture(scope="module", params=list(PINS))
@@ -58,7 +59,7 @@ def agent(request: pytest.FixtureRequest) -> Iterator[AgentUnderTest]:
         with ModelBackend(folder / "model.jsonl") as backend:
             slot = _slot(name, binary, folder, backend.url)
             with DaemonProcess(folder, slot) as daemon:
-                yield AgentUnderTest(name, daemon, backend)
+                yield AgentUnderTest(name, folder, daemon, backend)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,28 +6,13 @@ from typing import Any
 
 import pytest
 
-from meshd_core.types import Receipt, SlotDetail
+from meshd_core.types import SlotDetail
+from tests.agents.driving import finished, idle
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
 
 SPINNERS = re.compile("[✻✶✳✽✢⬝■◐◑⠂⠐]|esc (again to )?interrupt|esc to interrupt")
 TEN = [f"Prompt number {n}: name the {n}th of the ten words" for n in range(1, 11)]
-
-
-def idle(agent: Any) -> SlotDetail:
-    slot: SlotDetail = agent.daemon.wait_for(agent.name, "idle", 60)
-    assert slot.activity.state == "idle", (slot, agent.daemon.log.read_text()[-3000:])
-    return slot
-
-
-def finished(agent: Any, receipt_id: str, within_s: float = 60) -> Receipt:
-    deadline = time.monotonic() + within_s
-    while True:
-        receipt: Receipt = agent.daemon.get(f"/injects/{receipt_id}", Receipt)
-        if receipt.stage in ("completed", "failed", "unknown"):
-            return receipt
-        assert time.monotonic() < deadline, receipt
-        time.sleep(0.1)
 
 
 def test_it_comes_up_idle_with_evidence(agent: Any) -> None:
@@ -136,23 +121,3 @@ def test_a_turn_outlives_the_daemon_and_no_line_is_told_twice(agent: Any) -> Non
     text = "\n".join(agent.daemon.lines(agent.name))
     assert text.count("across a crash") == 1, text
     assert text.count("word40 SLOW-END.") == 1, text
-
-
-def test_it_waits_with_the_exact_command_when_it_asks_for_approval(agent: Any) -> None:
-    idle(agent)
-    receipt = agent.daemon.inject(agent.name, "TOOL touch never-approved", until="submitted")
-    waiting = agent.daemon.wait_for(agent.name, "waiting", 15)
-    assert waiting.activity.state == "waiting"
-    assert waiting.dialog is not None
-    assert waiting.dialog.kind == "approval"
-    queued = agent.daemon.inject(agent.name, "not into the dialog", until="written", timeout_s=1)
-    assert queued.stage == "accepted"
-    assert agent.daemon.get(f"/injects/{receipt.id}", Receipt).stage == "submitted"
-
-
-def test_stopping_leaves_nothing_of_it(agent: Any) -> None:
-    pid = agent.daemon.get(f"/slots/{agent.name}", SlotDetail).pid
-    agent.daemon.call("POST", f"/stop/{agent.name}", {})
-    slot = agent.daemon.wait_for(agent.name, "stopped", 20)
-    assert (slot.status, slot.pid) == ("stopped", None)
-    assert pid

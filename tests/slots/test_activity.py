@@ -15,6 +15,7 @@ PROFILE = KindProfile(
     rules=(
         Rule("trust", "onboarding", r"Do you trust", override=True, dialog="trust"),
         Rule("ask", "waiting", r"(May I\?.*)", dialog="approval", options=OPTIONS),
+        Rule("run", "waiting", r"run \$ (?P<command>.+)\n(Sure\?)", dialog="approval", options=OPTIONS),
         Rule("busy", "busy", r"working"),
         Rule("old", "busy", r"loading", versions="<2"),
         Rule("title-idle", "idle", r"^ready$", where="title"),
@@ -129,3 +130,15 @@ def test_the_same_state_keeps_its_since_and_makes_no_event(tracker: ActivityTrac
     since = tracker.activity.since
     tracker.signal(signal("working"))
     assert (tracker.activity.since, changes) == (since, ["busy"])
+
+
+def test_a_dialogs_command_is_the_agents_own_word_for_it_else_what_the_screen_shows(tracker: ActivityTracker) -> None:
+    tracker.look("run $ rm -r some…\nSure?", "")
+    assert tracker.dialog is not None
+    assert (tracker.dialog.question, tracker.dialog.command) == ("Sure?", "rm -r some…")
+    # The agent's log knows what runs, and not that it waits.
+    tracker.observe(Observation("api", "log", "busy", command="rm -r something/long"))
+    tracker.signal(signal("blocked", "permission"))
+    tracker.look("run $ rm -r some…\nSure?", "")
+    assert tracker.dialog is not None
+    assert (tracker.activity.state, tracker.dialog.command) == ("waiting", "rm -r something/long")

@@ -1,4 +1,4 @@
-"""The fake model backend: both protocols, streaming and not, and its log."""
+"""The fake model backend: all protocols, streaming and not, and its log."""
 
 import http.client
 import json
@@ -14,7 +14,10 @@ from meshd_core.testing.model_backend import ModelBackend
 TOOLS: dict[str, list[dict[str, Any]]] = {
     "/v1/messages": [{"name": "Bash", "input_schema": {}}],
     "/v1/chat/completions": [{"type": "function", "function": {"name": "bash"}}],
+    "/v1/responses": [{"type": "function", "name": "exec_command"}, {"type": "web_search"}],
+    "/v1beta/models/m:generateContent": [{"functionDeclarations": [{"name": "run_shell_command"}]}],
 }
+RESPONSES, GEMINI = list(TOOLS)[2:]
 PATHS = list(TOOLS)
 
 
@@ -35,12 +38,43 @@ def post(backend: ModelBackend, path: str, body: dict[str, Any]) -> tuple[int, b
 
 
 def ask(backend: ModelBackend, path: str, prompt: str, stream: bool = False) -> tuple[int, bytes]:
-    messages = [{"role": "user", "content": prompt}]
-    return post(backend, path, {"model": "m", "messages": messages, "stream": stream, "tools": TOOLS[path]})
+    return talk(backend, path, [prompt], stream)
+
+
+def talk(backend: ModelBackend, path: str, prompts: list[str], stream: bool = False) -> tuple[int, bytes]:
+    """A conversation: each prompt but the last was answered."""
+    said: list[dict[str, Any]] = []
+    for prompt in prompts:
+        said += [{"role": "user", "content": prompt}, {"role": "assistant", "content": "fine"}]
+    if path == GEMINI:
+        contents = [{"role": one["role"], "parts": [{"text": one["content"]}]} for one in said[:-1]]
+        method = GEMINI.replace(":generate", ":streamGenerate") if stream else GEMINI
+        return post(backend, f"{method}?alt=sse", {"contents": contents, "tools": TOOLS[path]})
+    key = "input" if path == RESPONSES else "messages"
+    return post(backend, path, {"model": "m", key: said[:-1], "stream": stream, "tools": TOOLS[path]})
+
+
+def answered(backend: ModelBackend, path: str, result: str) -> tuple[int, bytes]:
+    """What comes after a tool's result."""
+    if path == RESPONSES:
+        return post(
+            backend, path, {"input": [{"type": "function_call_output", "output": result}], "tools": TOOLS[path]}
+        )
+    if path == GEMINI:
+        part = {"functionResponse": {"name": "run_shell_command", "response": {"output": result}}}
+        return post(backend, path, {"contents": [{"role": "user", "parts": [part]}], "tools": TOOLS[path]})
+    if path == "/v1/messages":
+        blocks = [{"type": "tool_result", "content": [{"type": "text", "text": result}]}]
+        return post(backend, path, {"messages": [{"role": "user", "content": blocks}], "tools": TOOLS[path]})
+    return post(backend, path, {"messages": [{"role": "tool", "content": result}], "tools": TOOLS[path]})
 
 
 def whole_text(path: str, body: bytes) -> str:
     answer = json.loads(body)
+    if path == RESPONSES:
+        return str(answer["output"][0]["content"][0]["text"])
+    if path == GEMINI:
+        return str(answer["candidates"][0]["content"]["parts"][0]["text"])
     if path == "/v1/messages":
         return str(answer["content"][0]["text"])
     return str(answer["choices"][0]["message"]["content"])
@@ -54,6 +88,10 @@ def streamed_text(path: str, body: bytes) -> str:
         data = json.loads(line[6:])
         if path == "/v1/messages":
             text += data.get("delta", {}).get("text", "")
+        elif path == RESPONSES:
+            text += data.get("delta", "")
+        elif path == GEMINI:
+            text += data["candidates"][0]["content"]["parts"][0]["text"]
         elif data["choices"]:
             text += data["choices"][0]["delta"].get("content", "")
     return text
@@ -79,12 +117,24 @@ def test_a_tool_is_called_with_the_rest_of_the_line_and_its_result_ends_the_turn
 ) -> None:
     called = ask(backend, path, "TOOL touch x", stream=True)[1]
     assert b"touch x" in called
-    if path == "/v1/messages":
-        result = [{"role": "user", "content": [{"type": "tool_result", "content": [{"type": "text", "text": "fine"}]}]}]
-    else:
-        result = [{"role": "tool", "content": "fine"}]
-    body = post(backend, path, {"messages": result, "tools": TOOLS[path]})[1]
-    assert whole_text(path, body) == "tool finished: fine"
+    assert whole_text(path, answered(backend, path, "fine")[1]) == "tool finished: fine"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_was_asked_before_is_known(backend: ModelBackend, path: str) -> None:
+    talk(backend, path, ["one", "two", "three"])
+    (received,) = backend.received()
+    assert (received.earlier, received.prompt) == (("one", "two"), "three")
+
+
+def test_gemini_cli_gets_json_for_a_question_of_its_own(backend: ModelBackend) -> None:
+    body = {
+        "contents": [{"role": "user", "parts": [{"text": "ERR500 which model?"}]}],
+        "generationConfig": {"responseMimeType": "application/json"},
+    }
+    status, answer = post(backend, GEMINI, body)
+    assert (status, json.loads(whole_text(GEMINI, answer))["model_choice"]) == (200, "flash")
+    assert backend.prompts() == []
 
 
 def test_context_and_wrappers_around_a_prompt_are_not_part_of_it(backend: ModelBackend) -> None:
@@ -95,6 +145,18 @@ def test_context_and_wrappers_around_a_prompt_are_not_part_of_it(backend: ModelB
     ]
     post(backend, "/v1/messages", {"messages": [{"role": "user", "content": blocks}], "tools": TOOLS["/v1/messages"]})
     assert backend.prompts() == ["one\ntwo"]
+
+
+def test_a_prompt_behind_the_result_of_a_refused_call_is_answered(backend: ModelBackend) -> None:
+    refused = {"type": "tool_result", "content": [{"type": "text", "text": "refused"}]}
+    blocks = [
+        refused,
+        {"type": "text", "text": "go on"},
+        {"type": "text", "text": "<system-reminder>x</system-reminder>"},
+    ]
+    messages = [{"role": "user", "content": blocks}]
+    body = post(backend, "/v1/messages", {"messages": messages, "tools": TOOLS["/v1/messages"]})[1]
+    assert whole_text("/v1/messages", body) == "You said: go on"
 
 
 def test_a_request_without_tools_is_a_side_request(backend: ModelBackend) -> None:

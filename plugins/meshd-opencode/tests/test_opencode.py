@@ -36,6 +36,11 @@ def test_a_launch_has_a_port_of_its_own_and_a_password() -> None:
     assert one.meta["password"] not in one.argv
 
 
+def test_a_resume_continues_the_slots_own_conversation() -> None:
+    launch = KIND.launch(spec(resume=True, last_meta={"conversation": "ses_1"}))
+    assert launch.argv[-2:] == ("--session", "ses_1")
+
+
 @pytest.mark.parametrize("args", [("--port", "5005"), ("--port=5005",)])
 def test_a_port_in_the_slots_arguments_is_used(args: tuple[str, ...]) -> None:
     launch = KIND.launch(spec(args=args, resume=True, env={"OPENCODE_SERVER_PASSWORD": "own"}))

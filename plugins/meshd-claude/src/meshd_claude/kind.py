@@ -6,11 +6,10 @@ from pathlib import Path
 
 from meshd_claude.log import find_log
 from meshd_claude.profile import PROFILE
-from meshd_claude.session import ClaudeSession
+from meshd_claude.session import SESSION_ID, ClaudeSession
 from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run
 
 CONFIG_DIR = "config_dir"
-SESSION_ID = "session_id"
 ENVIRONMENT = {
     "DISABLE_AUTOUPDATER": "1",
     # On the alternate screen, rows that a fast answer pushes out between two frames are never drawn: 185 of 260 rows at

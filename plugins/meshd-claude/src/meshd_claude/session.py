@@ -7,7 +7,7 @@ Measured with 2.1.330; it does not exist before the trust dialog is answered.
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from meshd_core.api import (
     wait_for_reply,
 )
 
+SESSION_ID = "session_id"
+"""Key in `Launch.meta`."""
 POLL_S = 0.2
 CALL_POLLS = 10
 START_SLACK_MS = 10_000
@@ -61,6 +63,10 @@ class ClaudeSession(AgentSession):
 
     def version(self) -> str | None:
         return self._version
+
+    def resume_meta(self) -> Mapping[str, str]:
+        """The conversation that was last in use: /clear begins another one."""
+        return {} if self._session_id is None else {SESSION_ID: self._session_id}
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report each change of the status file until cancelled."""

@@ -33,7 +33,7 @@ RULES = (
     ),
     Rule(
         "codex-approval", "waiting",
-        r"^ *(Would you like to [^\n]+\?)\n(?:(?! *\$ )[^\n]*\n){0,12}?(?: *\$ (?P<command>[^\n]+)\n(?= *\n))?"
+        r"^ *(Would you like to [^\n]+\?)\n(?:(?:(?! *\$ )[^\n]*\n){0,12} *\$ (?P<command>[^\n]+)\n(?= *\n))?"
         r"(?:[^\n]*\n){0,30}?[› ] 1\. Yes, proceed \(y\)\n(?:[^\n]*\n){1,12}?" + _HINT,
         override=True, dialog="approval",
         options=(DialogOption("accept", "Yes, proceed"), DialogOption("deny", "No, and tell Codex what to do")),
@@ -81,12 +81,14 @@ PROFILE = KindProfile(
         confirm_s=4.0,
         second_enter=True,
         input_box=r"^›((?:(?!^›).)*)\Z",
-        # Ctrl-U takes half a line; a folded paste is one character; on an empty box it does nothing.
-        clear="\x15" * 40,
+        # Ctrl-U and Ctrl-K take what stands before and behind the cursor, which is at the beginning where Codex puts an
+        # unknown command back; a folded paste is one character; on an empty box both do nothing.
+        clear="\x15" * 40 + "\x0b" * 40,
     ),
     sanitize=SanitizeRules(leading_bang=True, trailing_mention="@$"),
-    # Ctrl-C interrupts a turn, clears a draft, and ends the program if there is neither.
-    exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=6.0, term_grace_s=5.0),
+    # Ctrl-C interrupts a turn, clears a draft, and ends the program if there is neither; one too many would kill the
+    # wrapper while the program ends. Ctrl-D ends it at an empty box.
+    exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=6.0, term_grace_s=5.0),
     # The letter that the dialog itself names: numbers move from version to version.
     keys=Keys(accept="y", deny="\x1b", interrupt=("\x1b",)),
     transcript=TRANSCRIPT,

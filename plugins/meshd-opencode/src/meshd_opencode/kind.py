@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run
 from meshd_opencode.http_client import Address
 from meshd_opencode.profile import PROFILE
-from meshd_opencode.session import OpenCodeSession
+from meshd_opencode.session import CONVERSATION, OpenCodeSession
 
 PORT, PASSWORD, USERNAME = "port", "password", "username"
 PASSWORD_VARIABLE = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - a variable's name
@@ -29,7 +29,8 @@ class OpenCodeKind(AgentKind):
             port = str(_free_port())
             own += ["--hostname", "127.0.0.1", "--port", port]
         if spec.resume and not any(argument.partition("=")[0] in _CHOOSES_SESSION for argument in given):
-            own.append("--continue")
+            conversation = spec.last_meta.get(CONVERSATION)
+            own += ["--continue"] if conversation is None else ["--session", conversation]
         password = spec.env.get(PASSWORD_VARIABLE) or secrets.token_urlsafe(32)
         username = spec.env.get(USERNAME_VARIABLE) or "opencode"
         env = {PASSWORD_VARIABLE: password}

@@ -6,7 +6,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -28,6 +28,8 @@ from meshd_opencode.http_client import Address, ApiError, get, get_body
 from meshd_opencode.state import AgentState
 from meshd_opencode.turns import find_answer
 
+CONVERSATION = "conversation"
+"""Key in `LaunchSpec.last_meta`."""
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 5.0
 SILENCE_S = 45.0
@@ -49,6 +51,10 @@ class OpenCodeSession(AgentSession):
 
     def version(self) -> str | None:
         return self._version
+
+    def resume_meta(self) -> Mapping[str, str]:
+        """The conversation that was last in use, if a prompt was."""
+        return {} if self._conversation is None else {CONVERSATION: self._conversation}
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report each change until cancelled; reconnect for as long as the agent runs."""

@@ -1,0 +1,142 @@
+"""Codex's screens, as 0.169.0 draws them, and what the rules make of each."""
+
+import re
+import time
+
+import pytest
+from meshd_codex.profile import PROFILE
+
+STATUS = (
+    "\n\n  gpt-5-codex default · /home/x/work\n  ← for agents · ? for shortcuts              ⚠ 2 warnings · f2 to view"
+)
+INPUT = f"› Ask Codex to do anything{STATUS}"
+BUSY = f"› SLOW\n\n\n◦ Working (1m 05s • esc to interrupt)\n\n\n{INPUT}"
+STREAMING = f"› SLOW\n\n\n• word1 word2\n\n\n{INPUT}"
+RETRY = (
+    "› ERR429\n\n\n• Server is busy, reconnecting 2/5 (3s • esc to interrupt)\n"
+    f"  └ Exceeded retry limit, last status: 429 Too Many Requests\n\n\n{INPUT}"
+)
+RETRY_500 = (
+    "› ERR500\n\n\n◦ Reconnecting... 4/5 (21s • esc to interrupt)\n"
+    f"  └ We’re currently experiencing high demand, which may cause temporary errors.\n\n\n{INPUT}"
+)
+APPROVAL = """› TOOL touch /x/zz
+
+
+• Running touch /x/zz
+
+
+  Would you like to run the following command?
+
+  Environment: local
+
+  Reason: A command of the fake model
+
+  $ touch /x/zz
+
+
+› 1. Yes, proceed (y)
+  2. Yes, and don't ask again for commands that start with `touch /x/zz` (p)
+  3. No, and tell Codex what to do differently (esc)
+
+  Press enter to confirm or esc to cancel"""
+TRUST = """
+  Folder access
+
+  /home/x/other
+
+  Trust this folder? Codex can read, edit, and run files here, subject to your permission settings. Folder settings
+  can run code automatically, even without a model request. Continue only if you trust these files. Your trust
+  decision will be saved.
+
+› 1. Trust and continue
+  2. Back to Agent Command Center
+
+  enter continue · esc back"""
+LOGIN = """  Welcome to Codex, OpenAI's command-line coding agent
+
+  Choose how you want to use Codex.
+
+> 1. Sign in with ChatGPT
+     Usage included with Plus, Pro, Business, and Enterprise plans
+
+  2. Sign in with Device Code
+     Sign in from another device with a one-time code
+
+  3. Sign in another way
+     Use an API key or another provider
+
+  Press enter to continue"""
+MENU = """  Update Model Permissions
+
+› 1. Ask for approval (current)  Read and edit workspace files and run commands
+  2. Approve for me              Only ask for actions detected as potentially unsafe
+
+  enter select · esc back"""
+
+
+def rule_of(screen: str) -> tuple[str, str] | None:
+    """The rule that wins and its state, as core decides: overrides first, then the first that matches."""
+    found = []
+    for rule in PROFILE.rules:
+        text = "\n".join(screen.rstrip().split("\n")[-rule.last_rows :]) if rule.last_rows else screen
+        if re.search(rule.pattern, text, re.MULTILINE):
+            found.append(rule)
+    found.sort(key=lambda rule: not rule.override)
+    return (found[0].id, found[0].state) if found else None
+
+
+@pytest.mark.parametrize(
+    ("screen", "expected"),
+    [
+        (INPUT, ("codex-idle", "idle")),
+        (BUSY, ("codex-busy", "busy")),
+        (STREAMING, ("codex-idle", "idle")),  # the signal tells; on the screen there is nothing
+        (RETRY, ("codex-rate-limit", "limited")),
+        (RETRY_500, ("codex-busy", "busy")),
+        (APPROVAL, ("codex-approval", "waiting")),
+        (TRUST, ("codex-trust", "onboarding")),
+        (LOGIN, ("codex-login", "onboarding")),
+        (MENU, ("codex-menu", "waiting")),
+        ("", None),
+    ],
+)
+def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None) -> None:
+    assert rule_of(screen) == expected
+
+
+@pytest.mark.parametrize("about", [TRUST, LOGIN, APPROVAL, MENU, "• I saw:\n  1. one\n  2. two\n  esc to cancel"])
+def test_a_conversation_about_such_a_screen_is_not_one(about: str) -> None:
+    assert rule_of(f"• It showed this:\n{about}\n\n\n{INPUT}") == ("codex-idle", "idle")
+
+
+def test_the_approval_tells_its_question_and_its_command() -> None:
+    rule = next(rule for rule in PROFILE.rules if rule.id == "codex-approval")
+    found = re.search(rule.pattern, APPROVAL, re.MULTILINE)
+    assert found is not None
+    assert (found[1], found["command"]) == ("Would you like to run the following command?", "touch /x/zz")
+    edits = APPROVAL.replace("run the following command", "make the following edits").replace("  $ touch /x/zz\n", "")
+    found = re.search(rule.pattern, edits, re.MULTILINE)
+    assert found is not None
+    assert (found[1], found["command"]) == ("Would you like to make the following edits?", None)
+
+
+@pytest.mark.parametrize("draft", ["hello there", "first row\n  second row", "[Pasted Content 3189 chars]"])
+def test_the_input_box_holds_the_draft_and_not_the_prompt_before(draft: str) -> None:
+    assert PROFILE.submit.input_box is not None
+    screen = f"› the one before\n\n\n• said\n\n\n› {draft}{STATUS}"
+    found = list(re.finditer(PROFILE.submit.input_box, screen, re.MULTILINE | re.DOTALL))[-1]
+    assert "".join(draft.split()) in "".join(found.group(1).split())
+    assert "before" not in found.group(1)
+
+
+@pytest.mark.parametrize(
+    "row", [" " * 500, "› " + "x" * 498, "› 1. " + "x" * 495, "  2. " + "x" * 495, "Would you like to run?", "› ", ""]
+)
+def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -> None:
+    screen = f"{row}\n" * 200
+    started = time.process_time()
+    rule_of(screen)
+    for pattern in (*PROFILE.transcript.live, PROFILE.submit.input_box or ""):
+        list(re.finditer(pattern, screen, re.MULTILINE))
+    assert time.process_time() - started < 0.5

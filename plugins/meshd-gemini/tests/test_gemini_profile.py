@@ -1,0 +1,142 @@
+"""Gemini CLI's screens, as 0.61.0 draws them, and what the rules make of each."""
+
+import re
+import time
+
+import pytest
+from meshd_gemini.profile import PROFILE
+
+RULE_LINE, TOP, FOOT = "─" * 120, "▄" * 120, "▀" * 120
+HINTS = " " * 104 + "? for shortcuts"
+STATUS = " workspace (/directory)        sandbox       /model\n /home/x/work      no sandbox    Auto"
+INPUT = f"{RULE_LINE}\n Shift+Tab to accept edits\n{TOP}\n >   Type your message or @path/to/file\n{FOOT}\n{STATUS}"
+PLAIN_INPUT = f"{RULE_LINE}\n Shift+Tab to accept edits\n\n >   Type your message or @path/to/file\n\n{STATUS}"
+BANNER = " ▝▜▄     Gemini CLI v0.61.0\n   ▝▜▄\n  ▗▟▀    Authenticated with gemini-api-key /auth\n ▝▀\n\n"
+ECHO = f"{TOP}\n > SLOW3\n{FOOT}\n✦ word1 word2\n\n"
+READY = f"{BANNER}{ECHO}{HINTS}\n{INPUT}"
+BUSY = f"{BANNER}{ECHO} ⠸ Thinking... (esc to cancel, 1m 4s){HINTS}\n{INPUT}"
+APPROVAL = f"""{BANNER}{ECHO}
+╭{"─" * 118}╮
+│ ? Shell  touch /x/gz{" " * 97} │
+│ ╭{"─" * 114}╮ │
+│ │ touch /x/gz{" " * 101} │ │
+│ ╰{"─" * 114}╯ │
+│ Allow execution of [Shell]?{" " * 90} │
+│{" " * 118}│
+│ ● 1. Allow once{" " * 102} │
+│   2. Allow for this session{" " * 90} │
+│   3. No, suggest changes (esc){" " * 87} │
+╰{"─" * 118}╯"""
+TRUST = f"""{BANNER}
+ ╭{"─" * 116}╮
+ │{" " * 116}│
+ │ Do you trust the files in this folder?{" " * 77}│
+ │{" " * 116}│
+ │ ● 1. Trust folder (work){" " * 91}│
+ │   2. Trust parent folder (x){" " * 87}│
+ │   3. Don't trust{" " * 99}│
+ ╰{"─" * 116}╯"""
+AUTH = f"""{BANNER}
+╭{"─" * 118}╮
+│ ? Get started{" " * 104}│
+│   How would you like to authenticate for this project?{" " * 63}│
+│   ● 1. Sign in with Google{" " * 91}│
+│     2. Use Gemini API Key{" " * 92}│
+╰{"─" * 118}╯"""
+MENU = f"""{BANNER}{ECHO}
+╭{"─" * 118}╮
+│ Select Model{" " * 105}│
+│ ● 1. Auto{" " * 108}│
+│   2. Manual{" " * 106}│
+│ (Press Esc to close){" " * 97}│
+╰{"─" * 118}╯"""
+STARTING = f"\n{HINTS}\n{INPUT}"
+RESUMING = f"{BANNER}{ECHO}⠋ Resuming session...\n{HINTS}\n{RULE_LINE}\n Shift+Tab to accept edits\n{STATUS}"
+
+
+def rule_of(screen: str, title: str = "") -> tuple[str, str] | None:
+    """The rule that wins and its state, as core decides: overrides, then the title, then the screen."""
+    found = []
+    for rule in PROFILE.rules:
+        text = title if rule.where == "title" else screen
+        if rule.last_rows:
+            text = "\n".join(text.rstrip().split("\n")[-rule.last_rows :])
+        if re.search(rule.pattern, text, re.MULTILINE):
+            found.append(rule)
+    found.sort(key=lambda rule: (not rule.override, rule.where != "title"))
+    return (found[0].id, found[0].state) if found else None
+
+
+@pytest.mark.parametrize(
+    ("screen", "expected"),
+    [
+        (READY, ("gemini-idle", "idle")),
+        (f"{BANNER}{HINTS}\n{PLAIN_INPUT}", ("gemini-idle", "idle")),
+        (BUSY, ("gemini-busy", "busy")),
+        (APPROVAL, ("gemini-approval", "waiting")),
+        (TRUST, ("gemini-trust", "onboarding")),
+        (AUTH, ("gemini-auth", "onboarding")),
+        (MENU, ("gemini-menu", "waiting")),
+        (STARTING, ("gemini-starting", "unknown")),
+        (RESUMING, ("gemini-starting", "unknown")),
+        ("\n\n", ("gemini-starting", "unknown")),
+    ],
+)
+def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None) -> None:
+    assert rule_of(screen) == expected
+
+
+@pytest.mark.parametrize("screen", [TRUST, AUTH, STARTING, RESUMING, MENU])
+def test_a_title_that_says_ready_too_early_is_overruled(screen: str) -> None:
+    found = rule_of(screen, "◇  Ready (work)")
+    assert found is not None
+    assert found[1] != "idle"
+
+
+@pytest.mark.parametrize(
+    ("title", "state"),
+    [
+        ("◇  Ready (work)     ", "idle"),
+        ("✦  Working… (work)  ", "busy"),
+        ("✦  Reading the files (work)", "busy"),
+        ("⏲  Working… (work)", "busy"),
+        ("✋  Action Required (work)", "waiting"),
+    ],
+)
+def test_the_title_tells_the_state(title: str, state: str) -> None:
+    found = rule_of(READY, title)
+    assert found is not None
+    assert found[1] == state
+
+
+@pytest.mark.parametrize("about", [TRUST, AUTH, APPROVAL, MENU])
+def test_a_conversation_about_such_a_screen_is_not_one(about: str) -> None:
+    assert rule_of(f"{about}\n\n{HINTS}\n{INPUT}") == ("gemini-idle", "idle")
+
+
+def test_the_approval_tells_its_question_and_a_command_of_one_row() -> None:
+    rule = next(rule for rule in PROFILE.rules if rule.id == "gemini-approval")
+    found = re.search(rule.pattern, APPROVAL, re.MULTILINE)
+    assert found is not None
+    assert (found["command"], found[2]) == ("touch /x/gz", "Allow execution of [Shell]?")
+
+
+@pytest.mark.parametrize("draft", ["hello there", "first row\n   second row", "[Pasted Text: 300 lines]"])
+def test_the_input_box_holds_the_draft_and_not_the_prompt_before(draft: str) -> None:
+    assert PROFILE.submit.input_box is not None
+    screen = READY.replace("  Type your message or @path/to/file", draft)
+    found = list(re.finditer(PROFILE.submit.input_box, screen, re.MULTILINE | re.DOTALL))[-1]
+    assert "".join(found.group(1).split()) == "".join(draft.split())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [" " * 500, "│ 1. " + "x" * 495, " > " + "x" * 497, "─" * 500, "▄" * 500, "│ │ x │ │", f"{RULE_LINE}\n\n > x", ""],
+)
+def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -> None:
+    screen = f"{row}\n" * 200
+    started = time.process_time()
+    rule_of(screen)
+    for pattern in (*PROFILE.transcript.live, PROFILE.submit.input_box or ""):
+        list(re.finditer(pattern, screen, re.MULTILINE))
+    assert time.process_time() - started < 0.5
