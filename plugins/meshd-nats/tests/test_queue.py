@@ -39,6 +39,7 @@ def test_many_jobs_are_done_once_each_by_all_slots_of_two_nodes(server: Any, sit
     assert len(by) == 4
 
 
+@pytest.mark.timeout(300)
 def test_kill_9_of_the_daemon_in_the_middle_types_nothing_twice(server: Any, site: Any, eventually: Eventually) -> None:
     one = site(slots=2)
     ids = [f"job-{number}" for number in range(16)]
@@ -52,6 +53,7 @@ def test_kill_9_of_the_daemon_in_the_middle_types_nothing_twice(server: Any, sit
     eventually(lambda: server.waiting() == 0)
 
 
+@pytest.mark.timeout(300)
 def test_kill_9_of_the_broker_loses_no_job_and_repeats_none(server: Any, site: Any, eventually: Eventually) -> None:
     sites = [site("n1", 2), site("n2", 2)]
     ids = [f"job-{number}" for number in range(60)]
