@@ -133,6 +133,7 @@ def test_a_keeper_that_dies_leaves_agents_running_and_is_replaced(
     eventually(lambda: (slot := daemon.get("/slots/demo", SlotDetail)).exit is not None and not slot.exit.known)
 
 
+@pytest.mark.timeout(300)
 def test_a_draft_left_by_one_crash_is_cleared_even_after_a_second(
     make_daemon: Any, demo_slot: str, prompts: Callable[[], list[str]], eventually: Any
 ) -> None:
