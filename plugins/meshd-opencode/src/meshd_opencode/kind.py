@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import time
 from collections.abc import Sequence
 
 from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run
@@ -12,6 +13,8 @@ from meshd_opencode.session import CONVERSATION, OpenCodeSession
 PORT, PASSWORD, USERNAME = "port", "password", "username"
 PASSWORD_VARIABLE = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - a variable's name
 USERNAME_VARIABLE = "OPENCODE_SERVER_USERNAME"
+READY_MS = 15_000
+"""By then the terminal takes keys: 4 to 6.5 s were measured."""
 _CHOOSES_SESSION = ("--continue", "-c", "--session", "-s")
 
 
@@ -43,7 +46,8 @@ class OpenCodeKind(AgentKind):
         port = run.meta.get(PORT, "")
         if not port.isdecimal() or port == "0":
             return AgentSession()
-        return OpenCodeSession(Address(int(port), run.meta.get(USERNAME, ""), run.meta.get(PASSWORD, "")))
+        address = Address(int(port), run.meta.get(USERNAME, ""), run.meta.get(PASSWORD, ""))
+        return OpenCodeSession(address, adopted=time.time() * 1000 - run.started_at_ms > READY_MS)
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:

@@ -42,9 +42,10 @@ T = TypeVar("T")
 class OpenCodeSession(AgentSession):
     """One run. The conversation is known by its events, or after an adoption found by the prompt in it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, adopted: bool = False) -> None:
+        """`adopted`: it runs for a while, so that an idle server is an idle agent, whatever the daemon before saw."""
         self._address = address
-        self._state = AgentState()
+        self._state = AgentState(worked=adopted)
         self._conversation: str | None = None
         self._version: str | None = None
         self._retry_s = FIRST_RETRY_S

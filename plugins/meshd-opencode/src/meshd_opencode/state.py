@@ -16,10 +16,10 @@ _SOURCE_RULE = "opencode-events"
 class AgentState:
     """Statuses of sessions and what is asked. Each change method says whether anything changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, worked: bool = False) -> None:
         self._statuses: dict[str, SessionStatus] = {}
         self._asked: dict[str, Asked] = {}
-        self._worked = False
+        self._worked = worked
 
     def restore(self, statuses: Mapping[str, SessionStatus], asked: Iterable[Asked]) -> None:
         """Start from a snapshot: sessions that it doesn't name are idle."""
