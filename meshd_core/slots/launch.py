@@ -1,7 +1,7 @@
 """From a slot's configuration to what the keeper spawns.
 
 The agent's environment is the daemon's without its secrets: no variable of meshd's own, none that the configuration
-names as a secret. That is hygiene, not isolation: an agent with the daemon's user id can read the daemon's files.
+names as a secret, and without what says that nobody is there. That is hygiene, not isolation: an agent with the daemon's user id can read the daemon's files.
 """
 
 import os
@@ -13,6 +13,10 @@ from meshd_core.config.model import SlotSection
 from meshd_core.contracts.kinds import AgentKind, KindProfile, Launch, LaunchSpec
 from meshd_core.errors import StartFailed
 from meshd_core.pty.messages import SpawnSpec
+
+UNATTENDED = frozenset({"CI", "CONTINUOUS_INTEGRATION", "GITHUB_ACTIONS"})
+"""By these a program knows that nobody sits at its terminal, which in a slot is wrong: Gemini CLI 0.61.0 with `CI=true`
+takes no keys and exits at once with 42 for want of a prompt. A slot's own `env` may set them."""
 
 Prepare = Callable[[AgentKind, LaunchSpec], Launch]
 
@@ -91,6 +95,6 @@ class Launcher:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("MESHD_") and name not in self._secret_names
+            if not name.startswith("MESHD_") and name not in self._secret_names and name not in UNATTENDED
         }
         return {**kept, "TERM": "xterm-256color", "COLORTERM": "truecolor", **self.section.env}

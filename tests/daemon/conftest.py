@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,12 @@ class Stream:
 
 
 @pytest.fixture
-def make_daemon(short_tmp: Path) -> Iterator[Callable[[str], DaemonProcess]]:
+def make_daemon(short_tmp: Path) -> Iterator[Callable[..., DaemonProcess]]:
     """Start a daemon with these `[[slots]]`; it and its agents are ended after the test."""
     made: list[DaemonProcess] = []
 
-    def make(slots: str) -> DaemonProcess:
-        daemon = DaemonProcess(short_tmp, slots)
+    def make(slots: str, env: Mapping[str, str] | None = None) -> DaemonProcess:
+        daemon = DaemonProcess(short_tmp, slots, env)
         made.append(daemon)
         daemon.start()
         return daemon

@@ -130,6 +130,18 @@ def test_a_slot_that_cannot_start_says_why_and_the_others_run(make_daemon: Any, 
     assert daemon.inject("demo", "fine").stage == "completed"
 
 
+def test_an_agent_is_not_told_that_nobody_is_at_its_terminal(make_daemon: Any, eventually: Any) -> None:
+    """A daemon that CI started: Gemini CLI, for one, would take no keys."""
+    says = "import os; print(sorted(k for k in os.environ if k in ('CI', 'GITHUB_ACTIONS')))"
+    slots = "".join(
+        f'[[slots]]\nname = "{name}"\nkind = "generic"\ncommand = ["{sys.executable}", "-c", "{says}"]\n{env}\n'
+        for name, env in (("plain", ""), ("own", 'env = { CI = "true" }'))
+    )
+    daemon = make_daemon(slots, env={"CI": "true", "GITHUB_ACTIONS": "true"})
+    for slot, line in (("plain", "[]"), ("own", "['CI']")):
+        eventually(lambda slot=slot, line=line: line in daemon.lines(slot), 15, lambda slot=slot: daemon.lines(slot))
+
+
 def test_the_agents_environment_has_nothing_of_meshd_but_its_marks(make_daemon: Any, eventually: Any) -> None:
     marks = "import os; print(sorted(k for k in os.environ if k.startswith('MESHD')))"
     show = f"{marks}; print(os.listdir('/proc/self/fd'))"
