@@ -1,7 +1,7 @@
 """From a slot's configuration to what the keeper spawns.
 
 The agent's environment is the daemon's without its secrets: no variable of meshd's own, none that the configuration
-names as a secret, and without what says that nobody is there. That is hygiene, not isolation: an agent with the daemon's user id can read the daemon's files.
+names as a secret. That is hygiene, not isolation: an agent with the daemon's user id can read the daemon's files.
 """
 
 import os
