@@ -20,6 +20,7 @@ from meshd_core.client.answers import BadAnswer, NoHttp, Unreachable
 from meshd_core.client.connection import (
     ANSWER_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
+    GIVEN_UP_S,
     MAX_ANSWER_BYTES,
     Answer,
     Endpoint,
@@ -31,12 +32,6 @@ SOCKET_URL = "http://localhost"
 _KEPT_ALIVE_S = 10.0  # below the server's keep-alive time, so that a request seldom meets a closed connection
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-GIVEN_UP_S = 20
-"""After this long the kernel drops what the other end did not acknowledge, also if the connection was closed meanwhile
-or this process died (Linux; seen in a run: without it, what was sent before a close arrived when the network was back).
-"""
 
 
 class AsyncRequester:

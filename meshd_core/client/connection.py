@@ -19,6 +19,10 @@ from meshd_core.unix_socket import socket_address
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+GIVEN_UP_S = 20
+"""After this long the kernel drops what the other end did not acknowledge, also if the connection was closed meanwhile
+or this process died (Linux; seen in a run: without it, what was sent before a close arrived when the network was back).
+"""
 KEPT_ALIVE_S = 2.0  # below the server's keep-alive time, so that a request seldom meets a closed connection
 _LOST = (OSError, http.client.IncompleteRead)
 

@@ -7,8 +7,8 @@ twice. An event that was cut off in its midst is none, by the rules of event str
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from meshd_core.client.aio_connection import ByteStream
 from meshd_core.client.answers import BadAnswer, error_from
 from meshd_core.contracts.auth import Principal
 from meshd_core.errors import PeerError, PeerTimeout
@@ -16,6 +16,9 @@ from meshd_core.http.event_answer import EventAnswer
 from meshd_core.http.exchange import ClientGone, Exchange
 from meshd_core.http.stream import CHECK_EVERY_S
 from meshd_core.mesh.peer import Peer
+
+if TYPE_CHECKING:
+    from meshd_core.client.aio_connection import ByteStream
 
 
 class Relay:
@@ -46,7 +49,7 @@ class Relay:
             reason = error.message
         await self._answer.end(reason if self._between_events else "")
 
-    async def _pass_on(self, far: ByteStream) -> str:
+    async def _pass_on(self, far: "ByteStream") -> str:
         """Why the client should come again; empty if the other node has said so itself, or if it should not."""
         lost = asyncio.Event()
         self._connection.on_lost = lost.set
@@ -70,7 +73,7 @@ class Relay:
                 task.cancel()
             await asyncio.gather(pump, *ends, return_exceptions=True)
 
-    async def _pump(self, far: ByteStream) -> None:
+    async def _pump(self, far: "ByteStream") -> None:
         async for data in far.chunks():
             self._between_events = data.endswith(b"\n\n")
             await self._answer.write(data)

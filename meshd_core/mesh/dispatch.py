@@ -13,9 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from meshd_core.client.aio_connection import GIVEN_UP_S
 from meshd_core.client.answers import BadAnswer, error_from
-from meshd_core.client.connection import Answer
+from meshd_core.client.connection import GIVEN_UP_S, Answer
 from meshd_core.clock import monotonic, now_ms, rfc3339, ulid
 from meshd_core.errors import (
     Draining,

@@ -9,8 +9,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from meshd_supabase.connection import SupabaseConnection
 from meshd_supabase.options import SupabaseOptions
-from meshd_supabase.sink import SupabaseConnection, SupabaseSink
+from meshd_supabase.sink import SupabaseSink
 
 from meshd_core.api import SecretRef, SinkContext
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from meshd_supabase.sink import SupabaseConnection
+from meshd_supabase.connection import SupabaseConnection
 
 from meshd_core.api import FleetEvent
 from meshd_core.testing.daemon import DaemonProcess

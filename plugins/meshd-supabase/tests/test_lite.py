@@ -9,8 +9,8 @@ from typing import Any
 
 import jwt
 import pytest
+from meshd_supabase.connection import SupabaseConnection
 from meshd_supabase.credentials import Claims, mint
-from meshd_supabase.sink import SupabaseConnection
 
 from meshd_core.api import SinkPaused, SinkRejected
 

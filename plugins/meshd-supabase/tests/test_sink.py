@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from meshd_supabase import sink as sink_module
+from meshd_supabase import connection as connection_module
+from meshd_supabase.connection import SupabaseConnection
 from meshd_supabase.credentials import Claims, mint
-from meshd_supabase.sink import SupabaseConnection
 
 from meshd_core.api import SinkBusy, SinkPaused, SinkRejected
 
@@ -161,7 +161,7 @@ async def test_a_success_that_postgrest_did_not_tell_is_none(
 async def test_a_server_that_hangs_costs_the_timeout(
     server: Any, scripted: ModuleType, sink: SupabaseConnection, make: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sink_module, "SILENCE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(connection_module, "SILENCE_TIMEOUT_S", 1.0)
     server.answer = scripted.hang
     start = time.monotonic()
     with pytest.raises(ConnectionError, match="no answer in time"):

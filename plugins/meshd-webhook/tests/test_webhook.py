@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from meshd_webhook import WebhookSink
+from meshd_webhook.connection import WebhookConnection
 from meshd_webhook.options import WebhookOptions
-from meshd_webhook.sink import WebhookConnection
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from meshd_core.api import FleetSink, SecretRef, SinkBusy, SinkContext, SinkPaused, SinkRejected

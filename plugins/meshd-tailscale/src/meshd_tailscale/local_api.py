@@ -7,7 +7,6 @@ never a guess.
 import asyncio
 from typing import Any
 
-import aiohttp
 import msgspec
 from msgspec import Struct, field
 
@@ -49,6 +48,8 @@ async def whois(socket: str, address: str) -> Whois | None:
 
     Raises LocalApiError; takes `TIMEOUT_S` at most.
     """
+    import aiohttp  # here: it takes 0.2 s to import, and a daemon may have the plugin without using it
+
     try:
         async with asyncio.timeout(TIMEOUT_S):
             status, body = await _ask(socket, address)
@@ -70,6 +71,8 @@ async def whois(socket: str, address: str) -> Whois | None:
 
 
 async def _ask(socket: str, address: str) -> tuple[int, bytes]:
+    import aiohttp
+
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(socket), auto_decompress=False) as session,
         session.get(

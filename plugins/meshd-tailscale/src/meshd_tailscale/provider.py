@@ -38,6 +38,9 @@ class TailscaleProvider(AuthProvider):
         self._is_own = is_own or is_own_address
         self._kept: OrderedDict[tuple[Address, int], tuple[float, Verdict]] = OrderedDict()
 
+    def check(self, listeners_are_local: bool) -> None:
+        import aiohttp  # noqa: F401 - before the first caller, who would wait for it
+
     async def authenticate(self, caller: Caller) -> Principal | None:
         """The peer's principal; None for a caller with a credential of its own (a token), from outside of the tailnet,
         or from this machine. Raises Denied for who has no rule and no grant, LocalApiError if tailscaled can't tell.
