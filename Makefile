@@ -10,9 +10,10 @@ PORT ?= 9451
 run: $(VENV)/installed
 	@exec $(BIN)/meshd demo --port $(PORT)
 
-# Most tests wait for processes: two at a time, those of one file in one process, since they may share a daemon.
+# Most tests wait for processes: four at a time on two cores, those of one file in one process, since they may share a
+# daemon.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check
@@ -21,10 +22,11 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-# AGENTS=codex,gemini picks; the CLIs come from npm into a cache outside this folder (tests/agents/versions.toml).
+# Two CLIs at a time; AGENTS=codex,gemini picks. They come from npm into a cache outside this folder
+# (tests/agents/versions.toml).
 AGENTS ?= claude,opencode,codex,gemini
 test-agents: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/agents --agents=$(AGENTS)
+	$(BIN)/python -m pytest tests/agents --agents=$(AGENTS) -n 2 --dist loadgroup
 
 # The real @supabase/lite from npm, on embedded PGlite; kept in the same cache.
 test-supabase: $(VENV)/installed-dev

@@ -35,6 +35,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    for item in items:  # Each CLI's tests share a daemon: one process runs them all.
+        if item.get_closest_marker("agents"):
+            item.add_marker(pytest.mark.xdist_group(_agent_of(item)))
 
 
 def _agent_of(item: pytest.Item) -> str:

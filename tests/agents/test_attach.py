@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from meshd_claude.kind import ENVIRONMENT
 
+from meshd_core.slots.launch import UNATTENDED
 from meshd_core.testing.sandbox import claude_home
 from meshd_core.types import Size, SlotDetail
 
@@ -48,7 +49,8 @@ class Panes:
     def open(self, pane: str, command: str, cwd: Path, env: dict[str, str], folder: Path) -> None:
         pairs = [f"{key}={value}" for key, value in env.items()]
         size = ["-x", str(COLS), "-y", str(ROWS)]
-        script = f"exec env -u TMUX -u TMUX_PANE -u TERM_PROGRAM -u TERM_PROGRAM_VERSION {shlex.join(pairs)} {command}"
+        gone = ["TMUX", "TMUX_PANE", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", *UNATTENDED]
+        script = f"exec env {shlex.join(f'--unset={name}' for name in gone)} {shlex.join(pairs)} {command}"
         # The status line must be off before the pane is born: the CLI would start one row smaller, and redraw.
         bare = ["start-server", ";", "set-option", "-g", "status", "off", ";"]
         self._run(*bare, "new-session", "-d", *size, "-s", pane, "-c", str(cwd), script)

@@ -50,7 +50,7 @@ class Environment:
 
     def tests(self, paths: Sequence[str]) -> str | None:
         """Run pytest on `paths`; what it printed if it was not content."""
-        done = self.run("-m", "pytest", "-q", "-x", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", *paths)
+        done = self.run("-m", "pytest", "-q", "-x", "-n", "4", "--dist", "worksteal", "-p", "no:cacheprovider", *paths)
         return None if done.returncode in (0, 5) else done.stdout[-6000:] + done.stderr[-2000:]
 
     def _build(self) -> None:
