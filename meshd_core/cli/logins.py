@@ -7,6 +7,7 @@ one that an answer names, and with that person's token, never with a node's.
 import os
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -74,10 +75,15 @@ class Logins:
         return self._folder / f"{node}.json"
 
 
-def logged_in(error: NotProxied) -> MeshdClient | None:
-    """A client of the node that does what was asked for only itself; None: there is no login for it."""
+def logged_in(error: NotProxied, target: str) -> MeshdClient | None:
+    """A client of the node that does what was asked for only itself; None: there is no login for it, or `target` does
+    not name that node: a daemon must not send a person's token wherever it likes.
+    """
     node = error.details.get("node")
-    login = Logins.of_this_user().find(node) if isinstance(node, str) else None
+    named = isinstance(node, str) and any(
+        part.endswith(f"@{node}") for part in unquote(urlsplit(target).path).split("/")
+    )
+    login = Logins.of_this_user().find(node) if isinstance(node, str) and named else None
     return None if login is None else MeshdClient(url=login.url, token=login.token)
 
 
@@ -89,7 +95,7 @@ class DirectClient(MeshdClient):
         try:
             return super().execute(call)
         except NotProxied as error:
-            direct = logged_in(error)
+            direct = logged_in(error, call.target)
             if direct is None:
                 raise
         with direct:

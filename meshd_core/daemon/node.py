@@ -19,6 +19,7 @@ from meshd_core.pty.errors import KeeperError
 from meshd_core.registry import Registry
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.receipts import ReceiptStore
+from meshd_core.slots.sanitize import sanitize
 from meshd_core.slots.shared_terminal import SharedTerminal
 from meshd_core.slots.slot import Slot
 from meshd_core.types import (
@@ -197,10 +198,14 @@ class LocalNode:
     ) -> Receipt:
         slot = self._slot_for_change(name)
         facts = {"name": slot.name, "kind": slot.section.kind, "labels": slot.section.labels}
-        check = InjectCheck(text=request.text, submit=request.submit, when=request.when)
-        if (denial := self._host.check_inject(facts, by, check)) is not None:
-            raise Forbidden(f"a plugin refuses this prompt: {denial.reason}")
-        return await slot.inject(request, by.id or by.subject, key, receipt)
+        principal = by.id or by.subject
+        if slot.queue.known(request, principal, key) is None:  # who asks again about a prompt of before sends none
+            # As it was sent, and as it would be typed: a control character in a word must not hide it.
+            for text in dict.fromkeys((request.text, sanitize(request.text, slot.profile.sanitize)[0])):
+                check = InjectCheck(text=text, submit=request.submit, when=request.when)
+                if (denial := self._host.check_inject(facts, by, check)) is not None:
+                    raise Forbidden(f"a plugin refuses this prompt: {denial.reason}")
+        return await slot.inject(request, principal, key, receipt)
 
     def receipt(self, id: str) -> Receipt:
         for slot in self._registry:

@@ -43,7 +43,8 @@ class Breaker:
             return min(wish_s, self._pace.longest_wish_s)
         if self.is_open:
             return _seldom(self._pace.open_s)
-        return random.uniform(0, min(self._pace.longest_s, self._pace.first_s * 2 ** (self._failures - 1)))  # noqa: S311
+        grown_s = self._pace.first_s * 2 ** min(self._failures - 1, 60)  # an engine may fail for days: no overflow
+        return random.uniform(0, min(self._pace.longest_s, grown_s))  # noqa: S311 - a pause, not a secret
 
     def paused(self) -> float:
         return _seldom(self._pace.paused_s)

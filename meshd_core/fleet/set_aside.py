@@ -40,12 +40,10 @@ class SetAside:
 
     def _append(self, line: bytes) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        if self._path.exists() and self._path.stat().st_size + len(line) > MAX_BYTES:
+            os.replace(self._path, self._path.with_name(self._path.name + ".1"))
         fd = os.open(self._path, flags, 0o600)
         try:
-            if os.fstat(fd).st_size + len(line) > MAX_BYTES:
-                os.replace(self._path, self._path.with_name(self._path.name + ".1"))
-                os.close(fd)
-                fd = os.open(self._path, flags, 0o600)
             os.write(fd, line)
         finally:
             os.close(fd)

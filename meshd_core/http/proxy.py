@@ -6,7 +6,6 @@ anything is sent; the other node is asked with this node's own token, and judges
 
 import asyncio
 import re
-from collections.abc import Coroutine
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -30,6 +29,7 @@ from meshd_core.errors import (
     TooManyFailures,
     Unauthorized,
 )
+from meshd_core.http.draining import unless_closing
 from meshd_core.http.fanout import Hub
 from meshd_core.http.relay import Relay
 from meshd_core.http.routes import Call, Handler, Reply, RouteSpec
@@ -168,7 +168,7 @@ class Proxy:
             timeout_s=_wait_s(call.query),
             max_bytes=MAX_BYTES,
         )
-        answer = await self._unless_closing(work)
+        answer = await unless_closing(self._closing, work)
         if answer.status >= 400:
             raise error_of(peer, answer, call.principal)
         return answer
@@ -191,19 +191,6 @@ class Proxy:
                 await relay.run(peer, f"{target}?{query}" if query else target, headers)
         except MeshdError as error:
             raise _shown(peer, error, call.principal) from error
-
-    async def _unless_closing(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """`work`, but given up when the daemon ends. Raises Draining then."""
-        task = asyncio.ensure_future(work)
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait({task, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise Draining("the daemon is ending")
-            return task.result()
-        finally:
-            closing.cancel()
-            task.cancel()
 
 
 class Address(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct
@@ -11,6 +11,7 @@ from meshd_core.auth.reach import reaches
 from meshd_core.contracts.auth import Principal
 from meshd_core.errors import Draining, InjectNotFound, InvalidField, NodeNotFound, SlotNotFound, TooLarge
 from meshd_core.http.cursors import resume_at, since
+from meshd_core.http.draining import unless_closing
 from meshd_core.http.exchange import Exchange
 from meshd_core.http.fanout import Hub
 from meshd_core.http.pages import read_page, wait_for_page
@@ -91,7 +92,7 @@ class SlotsApi:
         if states is None:
             return self._service.slot(name)
         self._service.slot(name)
-        return await self._unless_closing(self._service.wait_for(name, states, call.query.wait_s))
+        return await unless_closing(self._closing, self._service.wait_for(name, states, call.query.wait_s))
 
     async def inject(self, call: Call[NoQuery, InjectRequest]) -> Reply:
         name = self.slot_name(call)
@@ -190,19 +191,6 @@ class SlotsApi:
         if not reaches(call.principal, receipt.slot, own, own):
             raise InjectNotFound("there is no receipt with this id")
         return receipt
-
-    async def _unless_closing(self, work: Coroutine[Any, Any, SlotDetail]) -> SlotDetail:
-        """`work`, but given up when the daemon ends. Raises Draining then."""
-        task = asyncio.ensure_future(work)
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait({task, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise Draining("the daemon is ending")
-            return task.result()
-        finally:
-            closing.cancel()
-            task.cancel()
 
 
 def idempotency_key(exchange: Exchange) -> str | None:

@@ -17,10 +17,10 @@ from meshd_core.client.connection import Answer, Endpoint
 from meshd_core.config.addresses import is_private
 from meshd_core.config.model import PeerSection
 from meshd_core.contracts.secrets import SecretRef
-from meshd_core.errors import MeshdError, PeerError, PeerTimeout
+from meshd_core.errors import MeshdError, PeerError, PeerTimeout, QueueFull
 from meshd_core.mesh.breaker import Breaker
 from meshd_core.mesh.sight import Sight, Trouble
-from meshd_core.types import Node, PeerInfo
+from meshd_core.types import ErrorAnswer, Node, PeerInfo
 
 if TYPE_CHECKING:
     from meshd_core.client.aio_connection import ByteStream
@@ -113,7 +113,7 @@ class Peer:
                 method, target, body=body, headers=self._headers(headers), timeout_s=ANSWER_TIMEOUT_S + timeout_s,
                 max_bytes=max_bytes,
             )  # fmt: skip
-            self._check(answer.status, answer.headers)
+            self._check(answer.status, answer.headers, answer.body)
         return answer
 
     @asynccontextmanager
@@ -199,9 +199,10 @@ class Peer:
             sent["Authorization"] = f"Bearer {self._token}"
         return sent
 
-    def _check(self, status: int, headers: Mapping[str, str]) -> None:
+    def _check(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
         """Raises Trouble unless this is an answer of the node that is meant."""
-        self._refuse(status)
+        if not _is_full_queue(status, body):
+            self._refuse(status)
         named = headers.get(NODE_HEADER)
         if named is not None and named != self.name:
             raise Trouble("wrong_name", f"the answer is from a node of the name {named[:63]!r}")
@@ -259,3 +260,13 @@ class _Judged:
             case BadAnswer():
                 reason = str(error).removeprefix(self._peer.url).strip()
                 raise self._peer.troubled(Trouble("garbage", f"it {reason}"), sent=True) from error
+
+
+def _is_full_queue(status: int, body: bytes) -> bool:
+    """A full queue of one slot has the status of too many wrong credentials, and says nothing about the node."""
+    if status != QueueFull.status:
+        return False
+    try:
+        return msgspec.json.decode(body, type=ErrorAnswer).error.code == QueueFull.code
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -90,8 +90,8 @@ class SharedTerminal:
     def run_began(self) -> None:
         """A run of the agent began or was adopted; it gets the size of whoever is attached."""
         self.runs += 1
-        if self._writers:
-            self.take_size(self._writers[-1], by=None)
+        if sized := [writer for writer in self._writers if writer.size is not None]:
+            self.take_size(sized[-1], by=None)
         self.changed()
 
     def run_ended(self, status: ExitStatus, pid: int) -> None:

@@ -191,7 +191,7 @@ class Slot:
             self._memory.judged_to = self._output.change_filters()
         size = Size(rows=plan.section.rows, cols=plan.section.cols)
         if self._life.master is not None and size != Size(rows=before.section.rows, cols=before.section.cols):
-            self._life.resize(size)
+            self.resize(size)
 
     # -- tasks --
 
@@ -247,6 +247,7 @@ class Slot:
         await self._life.restart(resume=resume, grace_s=grace_s)
 
     def resize(self, size: Size) -> None:
+        self.terminal.resized_by = None  # every attached terminal is told, also the one that gave the last size
         self._life.resize(size)
 
     def _about_to_start(self) -> None:
@@ -277,9 +278,9 @@ class Slot:
         self, request: InjectRequest, principal: str, key: str | None, receipt: str | None = None
     ) -> Receipt:
         """Queue a prompt and wait for its `until`. Raises SlotNotRunning and what `InjectQueue.accept` raises."""
-        if self._plan.retired:
+        if self._plan.retired and self.queue.known(request, principal, key) is None:
             raise SlotRemoved(self.name)
-        if self._life.child is None or self._life.status not in ("running", "starting"):
+        if self._plan.retired or self._life.child is None or self._life.status not in ("running", "starting"):
             entry = self.queue.known(request, principal, key)
             if entry is None:
                 raise SlotNotRunning(

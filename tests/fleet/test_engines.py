@@ -8,7 +8,7 @@ import pytest
 
 from meshd_core.contracts.daemon import Engine, EngineDaemon
 from meshd_core.fleet.engines import Engines
-from meshd_core.fleet.pace import Pace
+from meshd_core.fleet.pace import Breaker, Pace
 
 pytestmark = pytest.mark.anyio
 
@@ -104,3 +104,8 @@ async def test_an_engine_that_does_not_end_is_not_waited_for_long(monkeypatch: p
         await asyncio.sleep(0.01)
     stop.set()
     await asyncio.sleep(0.05)
+
+
+def test_a_breaker_counts_on_through_days_of_failures() -> None:
+    breaker = Breaker(Pace(open_after=1_000_000))
+    assert all(0 <= breaker.failed() <= 60 for _ in range(3000))

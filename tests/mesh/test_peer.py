@@ -140,6 +140,16 @@ async def test_a_node_that_refuses_this_one_is_named(
         assert TOKEN not in str(caught.value) + str(peer.info())
 
 
+async def test_a_full_queue_is_an_answer_and_says_nothing_about_the_node(
+    server: ScriptedServer, far: FarNode, tmp_path: Path
+) -> None:
+    far.status, far.content = 429, b'{"error":{"code":"queue_full","message":"100 prompts wait"}}'
+    async with peer_at(server.url, tmp_path) as peer:
+        for _ in range(5):
+            assert (await peer.ask("POST", "/inject/x", body=b"{}")).status == 429
+        assert peer.info().reachable
+
+
 async def test_errors_of_the_protocol_are_answers(server: ScriptedServer, far: FarNode, tmp_path: Path) -> None:
     far.status, far.content = 404, b'{"error":{"code":"slot_not_found","message":"no"}}'
     async with peer_at(server.url, tmp_path) as peer:

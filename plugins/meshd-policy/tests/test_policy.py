@@ -180,6 +180,8 @@ def test_a_daemon_refuses_what_a_rule_is_against_and_types_the_rest(daemon: Daem
     with pytest.raises(HttpFailure, match="production is for people") as refused:
         daemon.inject("demo", "deploy to production")
     assert (refused.value.status, refused.value.code) == (403, "forbidden")
+    with pytest.raises(HttpFailure, match="production is for people"):
+        daemon.inject("demo", "deploy to prod\u0007uction")  # it would be typed without the control character
     with pytest.raises(HttpFailure) as slow:
         daemon.inject("demo", "a" * 5000)
     assert slow.value.status == 403
