@@ -20,11 +20,12 @@ from meshd_core.errors import (
 from meshd_core.http.proxy import Address, Proxy
 from meshd_core.http.routes import Call, NoQuery, Reply, RouteSpec
 from meshd_core.http.service import NodeService
-from meshd_core.http.slots_api import KEY_HEADER, check_text, idempotency_key, reached
+from meshd_core.http.slots_api import KEY_HEADER, check_text, idempotency_key
 from meshd_core.http.via import require_direct, subject_claim
 from meshd_core.mesh.dispatch import Sender
 from meshd_core.mesh.mesh import Mesh
 from meshd_core.mesh.selection import InjectHere, Selector
+from meshd_core.slots.receipts import reached
 from meshd_core.types import (
     BroadcastAnswer,
     BroadcastRequest,

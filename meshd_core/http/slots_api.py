@@ -19,11 +19,10 @@ from meshd_core.http.routes import Call, NoQuery, Reply
 from meshd_core.http.service import Feed, NodeService
 from meshd_core.http.stream import Reader, Start
 from meshd_core.http.via import entered_by
+from meshd_core.slots.receipts import reached
 from meshd_core.types import (
-    ENDS,
     EVENT_TYPES,
     MAX_PROMPT_BYTES,
-    PROGRESS,
     ActivityState,
     InjectRequest,
     OutputPage,
@@ -36,7 +35,6 @@ from meshd_core.types import (
     StartRequest,
     Status,
     StopRequest,
-    Until,
 )
 
 _STATUSES = frozenset(get_args(Status))
@@ -227,13 +225,6 @@ def check_text(text: str) -> None:
         raise InvalidField("'text' has a lone surrogate, which no UTF-8 can hold", field="text") from None
     if size > MAX_PROMPT_BYTES:
         raise TooLarge(f"the prompt is larger than {MAX_PROMPT_BYTES} bytes", limit_bytes=MAX_PROMPT_BYTES)
-
-
-def reached(receipt: Receipt, until: Until) -> bool:
-    """Whether a caller who waits for `until` has the final answer (200), or the receipt goes on (202)."""
-    if receipt.capped or receipt.stage in ENDS:
-        return True
-    return receipt.stage in PROGRESS and PROGRESS.index(receipt.stage) >= PROGRESS.index(until)
 
 
 def _names(field: str, text: str | None, allowed: frozenset[str] | None) -> frozenset[str] | None:

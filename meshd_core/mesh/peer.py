@@ -70,11 +70,6 @@ class Peer:
     def url(self) -> str:
         return self.section.url.rstrip("/")
 
-    @property
-    def sight(self) -> Sight:
-        """What is known of the node: who it said to be, when, and what is wrong with it."""
-        return self._sight
-
     def info(self) -> PeerInfo:
         return self._sight.info(self.url)
 
