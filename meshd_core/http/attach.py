@@ -41,7 +41,7 @@ class AttachSession:
         self._allowed, self._closing = allowed, closing
         self._changed = asyncio.Event()
         self._position = 0
-        self._size = terminal.size
+        self._size = Size(rows=hello.rows, cols=hello.cols)  # the size that the client was told last, or gave itself
         self._alternate = False
         self._runs = terminal.runs
         self._ended = terminal.ended
@@ -111,7 +111,7 @@ class AttachSession:
     async def _paint(self) -> None:
         self._require_raw()
         painted = self._terminal.painted()
-        self._position, self._alternate, self._size = painted.position, painted.alternate, self._terminal.size
+        self._position, self._alternate = painted.position, painted.alternate
         for start in range(0, len(painted.data), SEND_BYTES):
             await self._socket.send(painted.data[start : start + SEND_BYTES])
 

@@ -135,6 +135,20 @@ def test_the_last_who_types_has_the_size_and_the_configured_one_comes_back(make_
         assert viewer.rows() == daemon.get("/screen/demo", Screen).rows
 
 
+def test_a_size_that_comes_from_elsewhere_is_told_to_whoever_had_the_last(make_daemon: Any, demo_slot: str) -> None:
+    daemon: DaemonProcess = make_daemon(demo_slot)
+    daemon.wait_for("demo", "idle")
+    with attached(daemon, "/attach/demo?rows=30&cols=90") as sized, attached(daemon) as unsized:
+        daemon.call("POST", "/resize/demo", {"rows": 24, "cols": 80})
+        sized.until(lambda: sized.size() == (24, 80))
+        unsized.until(lambda: unsized.size() == (24, 80))
+        pid = slot(daemon).pid
+        daemon.call("POST", "/restart/demo", {})
+        daemon.wait_for("demo", "idle")
+        assert slot(daemon).pid != pid
+        unsized.until(lambda: unsized.size() == (30, 90))
+
+
 def test_a_reader_that_stands_still_gets_a_gap_and_the_screen(make_daemon: Any, demo_slot: str) -> None:
     daemon: DaemonProcess = make_daemon(demo_slot)
     daemon.wait_for("demo", "idle")

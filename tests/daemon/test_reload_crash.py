@@ -57,7 +57,8 @@ def test_a_slot_that_the_file_has_no_more_takes_no_prompts_and_can_be_stopped(
 ) -> None:
     daemon = make_daemon(slot("gone") + slot())
     pid = daemon.wait_for("gone", "idle").pid
-    daemon.inject("gone", "slow 600", until="submitted")
+    prompt, key = {"text": "slow 600", "until": "submitted"}, {"Idempotency-Key": "once"}
+    typed = msgspec.json.decode(daemon.call("POST", "/inject/gone", prompt, headers=key))
     queued = daemon.inject("gone", "too late", until="accepted").id
     daemon.kill()
     daemon.configure(slot())
@@ -68,6 +69,8 @@ def test_a_slot_that_the_file_has_no_more_takes_no_prompts_and_can_be_stopped(
     receipt = msgspec.json.decode(daemon.call("GET", f"/injects/{queued}"))
     assert (receipt["stage"], receipt["error"]["code"]) == ("failed", "slot_removed")
     assert code_of(daemon, "/inject/gone", {"text": "no"}) == "slot_removed"
+    again = msgspec.json.decode(daemon.call("POST", "/inject/gone", prompt, headers=key))
+    assert again["id"] == typed["id"], "it was typed: its key says so, whatever became of the slot"
     assert code_of(daemon, "/restart/gone", {}) == "slot_removed"
     assert detail(daemon, "gone").pid == pid, "a refused restart stopped it"
     assert not daemon.reload().slots

@@ -11,6 +11,7 @@ import pytest
 from meshd_core.contracts.events import FleetEvent, HeartbeatData, NodeData, SlotData
 from meshd_core.contracts.secrets import SecretRef
 from meshd_core.contracts.sinks import SinkBusy, SinkPaused, SinkRejected
+from meshd_core.fleet import set_aside
 from meshd_core.fleet.pace import Breaker, Pace
 from meshd_core.testing.sinks import EventMaker, MemorySink
 from tests.fleet.conftest import SECRET, section, types
@@ -128,6 +129,17 @@ async def test_a_refused_event_is_found_and_set_aside_and_the_others_arrive(
     kept = [json.loads(line) for line in (short_tmp / "sinks" / "a" / "rejected.jsonl").read_text().splitlines()]
     assert [line["event"]["data"]["type"] for line in kept] == ["dialog", "dialog"]
     assert kept[0]["reason"] == "SinkRejected: no such column"
+
+
+async def test_refused_events_are_kept_in_two_files_at_most(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(set_aside, "MAX_BYTES", 2000)
+    aside = set_aside.SetAside(short_tmp)
+    for _ in range(40):
+        aside.add("a", MAKER.state(), "no such column")
+    files = {path.name: path.stat() for path in short_tmp.iterdir()}
+    assert files.keys() == {"rejected.jsonl", "rejected.jsonl.1"}
+    assert all(found.st_size <= 2000 and found.st_mode & 0o777 == 0o600 for found in files.values())
+    assert aside.count == 40
 
 
 async def test_after_a_loss_the_receiver_gets_the_state_of_every_slot(run_fleet: Run, sink: MemorySink) -> None:

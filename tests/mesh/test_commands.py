@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from meshd_core.cli.logins import Login, Logins, logged_in
+from meshd_core.errors import NotProxied
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.types import SlotDetail
 
@@ -166,6 +168,19 @@ def test_a_token_is_never_sent_to_where_an_answer_points(two: Two) -> None:
     assert away.returncode == 69 and "127.0.0.1:1" in away.stderr
     login.write_text("nonsense")
     assert "meshd login mac2" in two.meshd("stop", "two@mac2").stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "followed"), [("/stop/two@mac2", True), ("/stop/two%40mac2?x=@mac9", True), ("/stop/two", False),
+                             ("/stop/two@mac9?x=@mac2", False), ("/shutdown", False)],
+)  # fmt: skip
+def test_a_daemon_cannot_send_a_login_to_a_node_that_was_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, followed: bool
+) -> None:
+    monkeypatch.setattr(Logins, "of_this_user", lambda: Logins(tmp_path))
+    Logins(tmp_path).keep("mac2", Login(url="http://127.0.0.1:1", token="meshd_x"))
+    error = NotProxied("ask it yourself", node="mac2")
+    assert (logged_in(error, target) is not None) == followed
 
 
 def test_a_table_that_is_written_otherwise_is_left_alone(two: Two, tmp_path: Path) -> None:
