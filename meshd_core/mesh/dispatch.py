@@ -7,8 +7,10 @@ is away, the receipt says `in_doubt`. Its id is the one that the other node give
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Struct
@@ -35,6 +37,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 LURKS_S = GIVEN_UP_S + 10.0 if sys.platform == "linux" else 180.0
 """How long after an attempt that got no answer a prompt may still arrive: the kernel goes on sending what a closed
 connection left. Until then "it is not there" says nothing."""
+
+_T = TypeVar("_T")
 
 
 class Sender(Struct, frozen=True):
@@ -63,6 +67,7 @@ class Dispatcher:
     def __init__(self, store: DispatchStore, peer: Callable[[str], Peer]) -> None:
         self._store, self._peer = store, peer
         self._closing = asyncio.Event()
+        self._turns: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     def close(self) -> None:
         """This daemon ends: who waits is told how it stands, and nothing more is sent."""
@@ -95,6 +100,22 @@ class Dispatcher:
             )
         return known
 
+    @asynccontextmanager
+    async def turn(self, place: str, sender: Sender, timeout_s: float) -> AsyncIterator[bool]:
+        """For a choice of slots: requests of one sender with one key are placed one after the other, or each could find
+        a slot of its own. False: the one before was not placed in `timeout_s` seconds, or this daemon ends.
+        """
+        if sender.key is None:
+            yield True
+            return
+        lock = self._turns.setdefault((sender.id, place, sender.key), asyncio.Lock())
+        mine = await self._unless_closing(_acquired(lock, timeout_s)) or False
+        try:
+            yield mine
+        finally:
+            if mine:
+                lock.release()
+
     async def send(self, dispatch: Dispatch, slot: str, node: str, request: InjectRequest, sender: Sender) -> Receipt:
         """Send to `slot@node`, again while it is in doubt and time is left. Raises NotTaken: then another slot may be
         tried with the same dispatch.
@@ -125,6 +146,14 @@ class Dispatcher:
             if monotonic() + pause_s >= deadline or await self._closes_within(pause_s):
                 return self._in_doubt(dispatch)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def unsettled(self, dispatch: Dispatch) -> Receipt:
+        """A receipt of a prompt that another request is placing just now. Raises Overloaded: it is nowhere yet."""
+        if dispatch.receipt:
+            return self._in_doubt(dispatch, "has not yet answered the request that used this Idempotency-Key first")
+        raise Overloaded(
+            f"another request with Idempotency-Key {dispatch.key!r} is being placed", hint="ask again with the same key"
+        )
 
     def doubtful(self, receipt: str) -> Receipt | None:
         """A receipt of another node that is away, as far as this node can tell; None: it sent no such prompt."""
@@ -163,8 +192,8 @@ class Dispatcher:
     def _lurks(self, dispatch: Dispatch) -> bool:
         return now_ms() - dispatch.lurks_ms < LURKS_S * 1000
 
-    async def _unless_closing(self, attempt: Coroutine[Any, Any, Receipt | None]) -> Receipt | None:
-        """`attempt`, but given up when this daemon ends: then nobody knows."""
+    async def _unless_closing(self, attempt: Coroutine[Any, Any, _T]) -> _T | None:
+        """`attempt`, but given up when this daemon ends: then None."""
         task = asyncio.ensure_future(attempt)
         closing = asyncio.ensure_future(self._closing.wait())
         try:
@@ -230,3 +259,11 @@ class Dispatcher:
 def _says_nothing_of_before(error: MeshdError) -> bool:
     """Whether a refusal came before the node looked for the key: then an earlier attempt may have been taken."""
     return isinstance(error, PeerError | PeerTimeout | Draining | Overloaded) or error.status in (401, 403, 404)
+
+
+async def _acquired(lock: asyncio.Lock, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await lock.acquire()
+    except TimeoutError:
+        return False

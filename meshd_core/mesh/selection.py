@@ -54,9 +54,17 @@ class Selector:
         if request.when == "steer":
             raise InvalidField("'steer' needs a slot by name", field="when")
         place = f"select {msgspec.json.encode(request.select, order='sorted').decode()}"
-        dispatch = self._dispatcher.begin(place, fingerprint(request), sender)
-        if dispatch.sent_ms:  # the sender's key was used before: wherever it went is asked again
-            return await self._again(dispatch, request, sender, here)
+        async with self._dispatcher.turn(place, sender, request.timeout_s) as mine:
+            dispatch = self._dispatcher.begin(place, fingerprint(request), sender)
+            if not mine:
+                return self._dispatcher.unsettled(dispatch)
+            if dispatch.sent_ms:  # the sender's key was used before: wherever it went is asked again
+                return await self._again(dispatch, request, sender, here)
+            return await self._place(dispatch, slots, request, sender, here)
+
+    async def _place(
+        self, dispatch: Dispatch, slots: Sequence[Slot], request: MeshInjectRequest, sender: Sender, here: InjectHere
+    ) -> Receipt:
         found = [slot for slot in matching(slots, request.select) if slot.status == "running"]
         idle = [slot for slot in found if slot.activity.state == "idle" and not slot.queue]
         for slot in self._least_recently_used(idle):

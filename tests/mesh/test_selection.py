@@ -1,5 +1,6 @@
 """Selections: which slots match, which is taken first, and that a prompt goes to one slot at most."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,42 @@ async def test_a_broadcast_has_a_receipt_or_a_failure_for_each_match(selector: S
     receipts, failures = await selector.all(slots, request, ME, here)
     assert [receipt.slot for receipt in receipts] == ["a", "d"]
     assert [(failure.address, failure.code) for failure in failures] == [("b@here", "slot_busy")]
+
+
+class SlowlyRefusing(Here):
+    """Its slot "a" says after a while that it was busy, to the first who asks; whoever asks next is let in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, name: str, request: InjectRequest, key: str | None, receipt: str) -> Receipt:
+        if name == "a" and not self.asked.is_set():
+            self.asked.set()
+            await self.answers.wait()
+            raise SlotBusy("a was busy")
+        return await super().__call__(name, request, key, receipt)
+
+
+async def test_requests_with_one_key_at_once_reach_one_slot(selector: Selector) -> None:
+    slots, me, here = [slot("a", since="1"), slot("b", since="2")], Sender("me", {}, "k-1"), SlowlyRefusing()
+    first = asyncio.create_task(selector.one(slots, ask(), me, here))
+    await here.asked.wait()
+    second = asyncio.create_task(selector.one(slots, ask(), me, here))
+    await asyncio.sleep(0.05)
+    here.answers.set()
+    receipts = await asyncio.gather(first, second)
+    assert receipts[0].id == receipts[1].id
+    assert {name for name, _, _ in here.taken} == {"b"}  # the second asks where the first went: that slot knows the key
+
+
+async def test_who_waits_too_long_for_the_same_key_is_told_so(selector: Selector) -> None:
+    slots, me, here = [slot("a", since="1"), slot("b", since="2")], Sender("me", {}, "k-1"), SlowlyRefusing()
+    first = asyncio.create_task(selector.one(slots, ask(), me, here))
+    await here.asked.wait()
+    late = await selector.one(slots, ask(timeout_s=0.05), me, here)
+    assert (late.stage, late.slot) == ("in_doubt", "a")
+    assert late.error is not None and "used this Idempotency-Key first" in late.error.message
+    here.answers.set()
+    assert (await first).slot == "b"
+    assert [name for name, _, _ in here.taken] == ["b"]
