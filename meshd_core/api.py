@@ -44,6 +44,7 @@ from meshd_core.contracts.kinds import (
     SubmitRecipe,
     TranscriptRules,
     Turn,
+    Variant,
 )
 from meshd_core.contracts.routes import Route, RouteReply, RouteRequest
 from meshd_core.contracts.secrets import SecretRef
@@ -132,6 +133,7 @@ __all__ = [
     "SubmitRecipe",
     "TranscriptRules",
     "Turn",
+    "Variant",
     "decode_lines",
     "epoch_ms",
     "hookimpl",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct, field
+from packaging.specifiers import SpecifierSet
 
 from meshd_core.types import ActivityState, DialogOption, Source, Stage
 
@@ -17,7 +18,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
 
     `pattern` is a regular expression (MULTILINE) searched in the visible screen or in the window title. `override`
     rules beat every signal: trust, login, key and theme screens, which agents' own signals do not know. `versions` is
-    a PEP 440 specifier set of the agent's versions that the marker was seen in; empty means all.
+    a PEP 440 specifier set of the agent's versions that the marker was seen in; empty means all. With a version outside
+    of it the rule is not used; while the version is not known yet, it is. Raises ValueError for what is no such set.
     """
 
     id: str
@@ -35,6 +37,9 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     last_rows: int = 0
     """Look only at this many rows from the last non-empty one up; 0 looks at all."""
     versions: str = ""
+
+    def __post_init__(self) -> None:
+        SpecifierSet(self.versions)
 
 
 class SubmitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +107,25 @@ class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
     """Over a row: an echoed prompt, exempt from holding back the last row."""
 
 
+class Variant(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is otherwise in some versions of an agent: each part that is given stands in the place of the profile's.
+
+    `versions` is a PEP 440 specifier set. While the agent's version is not known, and in versions that no variant
+    covers, the profile's own parts count: they must be safe in every version. Rules are no part of it, each has
+    `versions` of its own. Raises ValueError for what is no specifier set.
+    """
+
+    versions: str
+    submit: SubmitRecipe | None = None
+    sanitize: SanitizeRules | None = None
+    exit: ExitRecipe | None = None
+    keys: Keys | None = None
+    transcript: TranscriptRules | None = None
+
+    def __post_init__(self) -> None:
+        SpecifierSet(self.versions)
+
+
 class KindProfile(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that core must know of an agent to drive it."""
 
@@ -130,6 +154,10 @@ class KindProfile(Struct, frozen=True, forbid_unknown_fields=True):
     """Silence while busy after which the activity is `stuck`."""
     api_complete: bool = False
     """The session's own API reports idle reliably; it outranks the screen for the end of a turn."""
+    measured: tuple[str, ...] = ()
+    """The agent's versions, exactly, that all of this was measured with."""
+    variants: tuple[Variant, ...] = ()
+    """What is otherwise in some versions; where several cover a version, the later one wins, part by part."""
 
 
 class LaunchSpec(Struct, frozen=True):

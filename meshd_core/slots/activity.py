@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 
 import msgspec
-from packaging.specifiers import SpecifierSet
 
 from meshd_core.clock import monotonic, rfc3339
 from meshd_core.contracts.kinds import KindProfile, Observation, Rule
+from meshd_core.slots.versions import rule_holds
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Source
 
@@ -65,7 +65,7 @@ class ActivityTracker:
     def set_profile(self, profile: KindProfile, version: str | None) -> None:
         """Use `profile`'s rules, those that hold for the agent's `version` if it is known."""
         self._profile = profile
-        rules = [rule for rule in profile.rules if _covers(rule.versions, version)]
+        rules = [rule for rule in profile.rules if rule_holds(rule, version)]
         self._screen_rules = [CompiledRule(rule) for rule in rules]
         self.has_evidence = profile.signals or profile.api_complete or any(rule.state == "idle" for rule in rules)
         """Whether this kind can ever be seen idle; if not, quiet counts as ready for typing."""
@@ -254,10 +254,6 @@ def _from_match(rule: Rule, source: Source, match: re.Match[str]) -> Observation
         dialog_kind=rule.dialog, question=question if rule.dialog else None, options=rule.options,
         command=command.strip() if command else None,
     )  # fmt: skip
-
-
-def _covers(versions: str, version: str | None) -> bool:
-    return not versions or version is None or SpecifierSet(versions, prereleases=True).contains(version)
 
 
 def _short_hash(key: str) -> str:

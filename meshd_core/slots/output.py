@@ -227,8 +227,10 @@ class Output:
         self._feed.publish_lines([(line.text, line.raw_end, line.skip) for line in lines])
 
     def set_profile(self, profile: KindProfile) -> None:
-        """The kind's options changed; how lines are made counts from the next run."""
-        self._profile = profile
+        """The kind's options changed, or the agent's version became known; whether it draws or prints stays."""
+        before, self._profile = self._profile, profile
+        if self._transcript is not None and profile.transcript != before.transcript:
+            self._transcript.set_rules(profile.transcript)
 
     def change_filters(self) -> int:
         """Judge by other filters from here on; what the old ones held back comes out first.

@@ -45,6 +45,10 @@ class RunMemory:
         if alive:
             self._file.note_change(section, self.judged_to)
 
+    def version_known(self, version: str) -> None:
+        """The agent told its version: the next daemon reads old output as this one did."""
+        self._file.note_version(version)
+
     def stopping(self, run: str | None, then_start: bool) -> None:
         """`run` is about to be stopped, as half of a restart or for good; None: it has ended."""
         self._file.note_stop(run, then_start)

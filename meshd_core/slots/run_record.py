@@ -30,6 +30,7 @@ class RunRecord(Struct, frozen=True):
     """The run that was being stopped."""
     then_start: bool = False
     """Whether the stop was half of a restart."""
+    agent_version: str | None = None
 
 
 class RunFile:
@@ -55,6 +56,11 @@ class RunFile:
         """The run that lives has `section` from now on."""
         before = self._record or RunRecord(section=section)
         self._write(replace(before, section=_shown(section), judged_to=judged_to))
+
+    def note_version(self, version: str) -> None:
+        """The run that lives is of this version of its agent."""
+        if self._record is not None:
+            self._write(replace(self._record, agent_version=version))
 
     def note_stop(self, run: str | None, then_start: bool) -> None:
         """`run` is about to be stopped; None: it has ended."""

@@ -29,6 +29,7 @@ from meshd_core.slots.screen_watch import ScreenWatch
 from meshd_core.slots.shared_terminal import SharedTerminal
 from meshd_core.slots.tasks import SlotTasks
 from meshd_core.slots.typist import Typist
+from meshd_core.slots.versions import profile_for_version
 from meshd_core.slots.views import Views
 from meshd_core.terminal.emulator import Signal
 from meshd_core.terminal.journal import Journal
@@ -142,7 +143,8 @@ class Slot:
 
     @property
     def profile(self) -> KindProfile:
-        return self._plan.now.profile
+        """The kind's data as they are for the version of the agent that runs."""
+        return profile_for_version(self._plan.now.profile, self._views.agent_version)
 
     @property
     def config(self) -> ConfigState:
@@ -178,12 +180,9 @@ class Slot:
 
     def _configured(self, before: SlotPlan) -> None:
         plan = self._plan.now
-        self.launcher.configure(plan.section, plan.kind, plan.profile, plan.secret_names)
+        self.launcher.configure(plan.section, plan.kind, self.profile, plan.secret_names)
         if plan.profile != before.profile:
-            self._tracker.set_profile(plan.profile, self._views.agent_version)
-            self._output.set_profile(plan.profile)
-            self.queue.set_profile(plan.profile)
-            self.hands.keys = plan.profile.keys
+            self._use_version(self._views.agent_version)
         self._channel.kind = plan.kind
         if self._life.forbid(plan.unavailable):
             self._state_changed()
@@ -253,10 +252,12 @@ class Slot:
     def _about_to_start(self) -> None:
         self._plan.take_up()
         self._memory.about_to_start(self.section)
+        self._use_version(None)
 
     async def adopt(self, child: ChildInfo) -> None:
         """Take over a run that an earlier daemon started."""
         record = self._memory.take_over(child, self.section)
+        self._use_version(record.agent_version)
         self.queue.load()
         if (state := self.feed.newest_state()) is not None:
             self._tracker.restore(state.activity, state.dialog)
@@ -374,8 +375,18 @@ class Slot:
             self._tracker.look(self._output.raw_text, self._output.raw_title)
 
     def _version_known(self, version: str) -> None:
+        self._memory.version_known(version)
+        self._use_version(version)
+        self._look()
+
+    def _use_version(self, version: str | None) -> None:
+        """Go by the kind's data for this version of the agent; None: it is not known yet."""
         self._views.agent_version = version
-        self._tracker.set_profile(self.profile, version)
+        profile = self.profile
+        self._tracker.set_profile(self._plan.now.profile, version)
+        self._output.set_profile(profile)
+        self.queue.set_profile(profile)
+        self.launcher.profile, self.hands.keys = profile, profile.keys
 
     def _activity_changed(self) -> None:
         self._output.set_activity(self._tracker.activity.state)

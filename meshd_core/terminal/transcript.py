@@ -60,6 +60,11 @@ class Transcript:
         """
         emulator.keep_history()
 
+    def set_rules(self, rules: TranscriptRules) -> None:
+        """Judge by `rules` from now on, rows that still stand on the screen too. Raises `re.error` for bad ones."""
+        self._rules = RowRules(rules)
+        self._primary.agent = self._alternate.agent = not self._rules.empty
+
     @property
     def held(self) -> bytes:
         """The beginning of a sequence, a few bytes, that the emulator was not fed yet."""

@@ -60,7 +60,7 @@ class ScreenTrack:
     """The tape of the primary or of the alternate screen, its pending rows and what they wait for."""
 
     def __init__(self, *, alternate: bool, agent: bool) -> None:
-        self._alternate, self._agent = alternate, agent
+        self._alternate, self.agent = alternate, agent
         self.tape = Tape()
         self._anchor = 0
         self._lost_place = self._replayed = False
@@ -171,7 +171,7 @@ class ScreenTrack:
         return self._ripe(self._pending[0], state) if self._pending else None
 
     def _ripe(self, item: _Pending, state: ActivityState) -> float:
-        if not item.tail or not self._agent or item.row.echo:
+        if not item.tail or not self.agent or item.row.echo:
             return item.since + SETTLE_S
         return item.since + _TAIL_S.get(state, _TAIL_UNKNOWN_S)
 

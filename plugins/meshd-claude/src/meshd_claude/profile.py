@@ -81,6 +81,7 @@ TRANSCRIPT = TranscriptRules(
 PROFILE = KindProfile(
     name="claude",
     title="Claude Code",
+    measured=("2.1.330",),
     commands=("claude",),
     install_hint="install Claude Code: npm install -g @anthropic-ai/claude-code",
     output="screen",

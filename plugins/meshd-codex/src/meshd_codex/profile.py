@@ -67,6 +67,7 @@ TRANSCRIPT = TranscriptRules(
 PROFILE = KindProfile(
     name="codex",
     title="Codex",
+    measured=("0.169.0",),
     commands=("codex",),
     install_hint="install Codex: npm install -g @openai/codex",
     output="screen",

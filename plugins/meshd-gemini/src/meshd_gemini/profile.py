@@ -80,6 +80,7 @@ TRANSCRIPT = TranscriptRules(
 PROFILE = KindProfile(
     name="gemini",
     title="Gemini CLI",
+    measured=("0.61.0",),
     commands=("gemini",),
     install_hint="install Gemini CLI: npm install -g @google/gemini-cli",
     output="screen",

@@ -27,6 +27,7 @@ TRANSCRIPT = TranscriptRules(
 PROFILE = KindProfile(
     name="opencode",
     title="OpenCode",
+    measured=("1.18.33",),
     commands=("opencode",),
     install_hint="install OpenCode: npm install -g opencode-ai",
     output="screen",
