@@ -95,13 +95,15 @@ class SlotNotFound(MeshdError):
 
     code, status = "slot_not_found", 404
 
-    def __init__(self, slot: str, nearest: str | None = None) -> None:
-        hint = f"did you mean {nearest!r}?" if nearest else "'meshd ls' lists the slots"
-        super().__init__(f"there is no slot {slot!r} here", hint=hint, slot=slot)
+    def __init__(self, slot: str, nearest: str | None = None, *, hint: str | None = None) -> None:
+        name, at, node = slot.partition("@")
+        where, everything = (f"on node {node!r}", "ls --mesh") if at else ("here", "ls")
+        hint = hint or (f"did you mean {nearest!r}?" if nearest else f"'meshd {everything}' lists the slots")
+        super().__init__(f"there is no slot {name!r} {where}", hint=hint, slot=slot)
 
 
 class NodeNotFound(MeshdError):
-    """The address names a node that this one doesn't know.
+    """The address, or a selection's `node`, names a node that this one doesn't know.
 
     Way out: `meshd nodes` lists those that it knows.
     """

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 from msgspec import Struct
@@ -13,7 +13,7 @@ from meshd_core.cli.connect import client_command
 from meshd_core.cli.render import age, show_json, show_table
 from meshd_core.client import MeshdClient
 from meshd_core.errors import ExitCode
-from meshd_core.types import NodeList, PeerInfo, Scope
+from meshd_core.types import NodeList, Outcome, PeerInfo, Scope
 
 if TYPE_CHECKING:
     from meshd_core.mesh.peer import Peer
@@ -33,6 +33,7 @@ class Checked(Struct, frozen=True):
     version: str | None
     scope: Scope | None
     error: str | None
+    outcome: Outcome = "ok"
     remarks: tuple[str, ...] = ()
 
 
@@ -124,18 +125,30 @@ async def look(peer: "Peer") -> Checked:
     from meshd_core.errors import PeerError, PeerTimeout
 
     scope: Scope | None = None
+    outcome: Outcome = "ok"
     try:
         await peer.probe()
         scope = await _scope(peer)
         info = peer.info()
-    except (PeerError, PeerTimeout):
+    except (PeerError, PeerTimeout) as error:
         info = peer.info()
+        outcome = cast(Outcome, error.details["outcome"])
     finally:
         await peer.close()
     remarks = tuple(_remarks(scope, info)) if info.error is None else ()
     ok = info.reachable and scope not in (None, "read")
     return Checked(
-        info.node, info.url, ok, info.reachable, info.rtt_ms, info.skew_s, info.version, scope, info.error, remarks
+        info.node,
+        info.url,
+        ok,
+        info.reachable,
+        info.rtt_ms,
+        info.skew_s,
+        info.version,
+        scope,
+        info.error,
+        outcome,
+        remarks,
     )
 
 

@@ -12,11 +12,9 @@ from meshd_core.cli.failures import note, use_json
 from meshd_core.cli.render import show_json
 from meshd_core.cli.token_input import given_token
 from meshd_core.config.decode import Document, is_name
-from meshd_core.config.lines import index_lines
-from meshd_core.config.load import judge
-from meshd_core.config.model import Config, PeerSection
+from meshd_core.config.load import judge, load_config
+from meshd_core.config.model import PeerSection
 from meshd_core.config.places import Places, default_node_name
-from meshd_core.config.problems import ConfigErrors
 from meshd_core.contracts.secrets import SecretRef
 from meshd_core.errors import MeshdError
 
@@ -57,10 +55,10 @@ def add(
     file = Places.find(config).config_file
     file = file.resolve()  # a link stays a link
     section = PeerSection(name, url, SecretRef(file=f"{name}.token"), insecure)
-    before, after = _composed(file, section)
+    before, after, own = _composed(file, section)
     token = given_token(token_file, token_stdin, f"The token that {name} made for this node (it is not shown)")
     if not no_probe:
-        _probe(section, token, _own_name(before))
+        _probe(section, token, own)
     token_path = file.parent / f"{name}.token"
     if not dry_run:
         _write(token_path, token.encode() + b"\n", 0o600)
@@ -78,19 +76,25 @@ def add(
     note("'meshd reload' has a running daemon take it up")
 
 
-def _composed(file: Path, section: PeerSection) -> tuple[str, str]:
-    """The file's text without and with the entry. Raises ConfigErrors, MeshdError; the new text is right by itself."""
-    try:
-        before = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        before = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise MeshdError(f"{file} can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
-    if any(known.name == section.name for known in _judged(file, before).nodes):
+def _composed(file: Path, section: PeerSection) -> tuple[str, str, str]:
+    """The file's text without and with the entry, and this node's name. Raises ConfigErrors for what was wrong before,
+    click's errors for what is wrong with the entry, MeshdError; the new text is right by itself.
+    """
+    config = load_config(file, explicit=False).config
+    before = file.read_bytes().decode("utf-8-sig") if file.exists() else ""
+    if any(known.name == section.name for known in config.nodes):
         raise MeshdError(f"{file} has a node {section.name!r} already", hint="change or remove that entry by hand")
-    bare = _appended(before, section, with_token=False)
-    _judged(file, bare)
-    return before, _appended(before, section, with_token=True)
+    try:
+        data = tomllib.loads(_appended(before, section, with_token=False))  # its token is not there yet
+    except tomllib.TOMLDecodeError as error:
+        hint = "write each of its nodes as a table [[nodes]]"
+        raise MeshdError(f"an entry [[nodes]] can't be added at the end of {file}", hint=hint) from error
+    for problem in judge(Document(file.name, data), file).problems:
+        # Only the entry can be wrong, and nobody has seen a line of it: the words of the command line are named.
+        hint = (problem.hint or "").replace("set insecure = true", "give --insecure")
+        place = "NAME" if problem.place.endswith(".name") else "URL"
+        raise click.BadParameter(f"{problem.reason}" + (f" ({hint})" if hint else ""), param_hint=place)
+    return before, _appended(before, section, with_token=True), config.node.name or default_node_name()
 
 
 def _appended(before: str, section: PeerSection, *, with_token: bool) -> str:
@@ -103,33 +107,20 @@ def _appended(before: str, section: PeerSection, *, with_token: bool) -> str:
     return before + gap + "\n".join(lines) + "\n"
 
 
-def _judged(file: Path, text: str) -> Config:
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MeshdError(
-            f"the entry can't be added at the end of {file}: {error}",
-            hint="is the file right ('meshd config check'), and are its nodes written as [[nodes]]?",
-        ) from error
-    loaded = judge(Document(file.name, data, index_lines(text)), file)
-    if loaded.problems:
-        raise ConfigErrors(loaded.problems)
-    return loaded.config
-
-
-def _own_name(text: str) -> str:
-    name = tomllib.loads(text).get("node", {}).get("name")
-    return name if isinstance(name, str) else default_node_name()
-
-
 def _probe(section: PeerSection, token: str, own: str) -> None:
-    """Ask the node who it is. Raises PeerError, PeerTimeout."""
+    """Ask the node who it is. Raises MeshdError."""
     from meshd_core.cli.nodes import look
     from meshd_core.mesh.peer import Peer
 
     found = asyncio.run(look(Peer(section, own, lambda ref: token)))
     if found.error is not None:
-        hint = "mend it, or add it unasked with --no-probe"
+        hint = None
+        if found.outcome == "unreachable":
+            hint = "is it up, and does it listen at that address? --no-probe adds it unasked"
+        elif found.outcome == "wrong_name":
+            hint = "is the URL right? A node is added under the name that it gives itself"
+        elif "token" in found.error:
+            hint = f"a token for this node is made there: meshd token create --scope inject --label peer:{own}"
         raise MeshdError(f"node {section.name!r} at {section.url} can't be used: {found.error}", hint=hint)
     for remark in found.remarks:
         note(f"warning: {remark}")

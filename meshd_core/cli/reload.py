@@ -56,8 +56,10 @@ def reload(client: MeshdClient, as_json: bool, restart: str, stop_removed: bool)
         return
     for change in report.slots:
         click.echo(clean(_line(change)))
-    if not report.slots:
-        click.echo("no slot has changed")
+    for node in report.nodes:
+        click.echo(clean(f"node {node.node}: {_WORDS[node.change]}"))
+    if not report.slots and not report.nodes:
+        click.echo("no slot and no node has changed")
     if report.needs_restart:
         click.echo(clean(f"only a restart of the daemon applies: {', '.join(report.needs_restart)}"))
     for warning in report.warnings:

@@ -26,7 +26,7 @@ from meshd_core.registry import Registry
 from meshd_core.slots.plan import SlotPlan
 from meshd_core.slots.slot import Slot
 from meshd_core.terminal.journal import JournalInUse
-from meshd_core.types import ReloadReport, ReloadRequest, SlotChange
+from meshd_core.types import NodeChange, ReloadReport, ReloadRequest, SlotChange
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Reloader:
             step.take(config, request.stop_removed)
             warnings = [str(warning) for warning in config.warnings]
             warnings += await step.follow(request.restart == "changed")
-            return ReloadReport(slots=step.changes(), needs_restart=needs_restart, warnings=warnings)
+            return ReloadReport(slots=step.changes(), needs_restart=needs_restart, warnings=warnings, nodes=step.nodes)
 
     async def _prepared(self, plans: Sequence[SlotPlan]) -> list[Slot]:
         """New slots, alive and unknown to everyone. Raises Overloaded if one can't be had; then none is left."""
@@ -111,6 +111,7 @@ class _Step:
         self._parts, self._plans, self._added = parts, plans, added
         self._changes: dict[str, SlotChange] = {}
         self._removed: list[Slot] = []
+        self.nodes: list[NodeChange] = []
 
     def changes(self) -> list[SlotChange]:
         return list(self._changes.values())
@@ -120,7 +121,7 @@ class _Step:
         parts = self._parts
         parts.chain.use([parts.host.auth_providers[name] for name in config.config.auth.providers])
         parts.apply_http(config)
-        parts.mesh.update(replace(config, node=parts.registry.node))
+        self.nodes = parts.mesh.update(replace(config, node=parts.registry.node))
         for slot in list(parts.registry):
             plan = self._plans.get(slot.name)
             if plan is not None:

@@ -13,11 +13,13 @@ from meshd_core.errors import (
     InvalidJson,
     JsonRequired,
     LoopDetected,
+    MeshdError,
+    NodeNotFound,
     NoIdleSlot,
     Overloaded,
     TooLarge,
 )
-from meshd_core.http.proxy import Address, Proxy
+from meshd_core.http.proxy import Address, Proxy, as_shown
 from meshd_core.http.routes import Call, NoQuery, Reply, RouteSpec
 from meshd_core.http.service import NodeService
 from meshd_core.http.slots_api import KEY_HEADER, check_text, idempotency_key
@@ -55,7 +57,10 @@ class DispatchApi:
                 return await spec.handler(call)
             peer = self._proxy.peer_of(call, address)
             check_text(call.body.text)
-            receipt = await self._mesh.dispatcher.inject(address.slot, peer.name, call.body, _sender(call))
+            try:
+                receipt = await self._mesh.dispatcher.inject(address.slot, peer.name, call.body, _sender(call))
+            except MeshdError as error:
+                raise as_shown(peer, error, call.principal) from error
             return _reply(receipt, call.body)
 
         return msgspec.structs.replace(spec, handler=handler, errors=(*spec.errors, *self._proxy.errors))
@@ -63,6 +68,7 @@ class DispatchApi:
     async def inject_one(self, call: Call[NoQuery, MeshInjectRequest]) -> Reply:
         require_direct(call.exchange)
         check_text(call.body.text)
+        self._require_known(call.body.select.node)
         slots, _ = await self._slots(call.principal)
         receipt = await self._selector.one(slots, call.body, _sender(call), self._here(call.principal))
         return _reply(receipt, call.body)
@@ -70,6 +76,7 @@ class DispatchApi:
     async def broadcast(self, call: Call[NoQuery, BroadcastRequest]) -> BroadcastAnswer:
         require_direct(call.exchange)
         check_text(call.body.text)
+        self._require_known(call.body.select.node)
         slots, nodes = await self._slots(call.principal)
         receipts, failures = await self._selector.all(slots, call.body, _sender(call), self._here(call.principal))
         return BroadcastAnswer(receipts, failures, nodes)
@@ -81,6 +88,11 @@ class DispatchApi:
             return await self._service.inject(name, request, principal, key, receipt)
 
         return inject
+
+    def _require_known(self, node: str | None) -> None:
+        """Raises NodeNotFound for a selection by a node that isn't in the table: it would match nothing, unnoticed."""
+        if node not in (None, self._service.name):
+            self._mesh.peer(node)
 
     async def _slots(self, principal: Principal) -> tuple[list[Slot], list[NodeOutcome]]:
         """The slots that the caller reaches, of this node and of all others, as fresh as they can be had."""
@@ -99,12 +111,12 @@ def dispatch_routes(dispatch: DispatchApi) -> list[RouteSpec]:
         RouteSpec(
             "POST", "/mesh/inject", "inject", dispatch.inject_one, "give a prompt to one slot that matches", Receipt,
             body=MeshInjectRequest, other_status=(202,), headers=(KEY_HEADER,),
-            errors=(*_BODY, NoIdleSlot, IdempotencyMismatch, LoopDetected, Draining, Overloaded),
+            errors=(*_BODY, NoIdleSlot, NodeNotFound, IdempotencyMismatch, LoopDetected, Draining, Overloaded),
         ),
         RouteSpec(
             "POST", "/mesh/broadcast", "inject", dispatch.broadcast, "give a prompt to every slot that matches",
             BroadcastAnswer, body=BroadcastRequest, headers=(KEY_HEADER,),
-            errors=(*_BODY, LoopDetected, Draining, Overloaded),
+            errors=(*_BODY, NodeNotFound, LoopDetected, Draining, Overloaded),
         ),
     ]  # fmt: skip
 

@@ -138,7 +138,7 @@ class Proxy:
         """
         node = address.node or self._own
         if not _NAME.fullmatch(address.slot) or not reaches(call.principal, address.slot, node, self._own):
-            raise SlotNotFound(str(address)[:80])
+            raise SlotNotFound(f"{address.slot}@{node}"[:130])
         require_direct(call.exchange)
         return self._mesh.peer(node)
 
@@ -190,7 +190,7 @@ class Proxy:
             with self._hub.counted():
                 await relay.run(peer, f"{target}?{query}" if query else target, headers)
         except MeshdError as error:
-            raise _shown(peer, error, call.principal) from error
+            raise as_shown(peer, error, call.principal) from error
 
 
 class Address(Struct, frozen=True):
@@ -251,10 +251,11 @@ def error_of(peer: Peer, answer: Answer, principal: Principal) -> MeshdError:
         error = error_from(answer.status, answer.body, peer.url)
     except BadAnswer:
         return _garbage(peer, f"status {answer.status} without an error of meshd's form")
-    return _shown(peer, error, principal)
+    return as_shown(peer, error, principal)
 
 
-def _shown(peer: Peer, error: MeshdError, principal: Principal) -> MeshdError:
+def as_shown(peer: Peer, error: MeshdError, principal: Principal) -> MeshdError:
+    """An error that came from the node, or of asking it, as the caller may see it."""
     if error.status != type(error).status and type(error) is not MeshdError:
         return _garbage(peer, f"the status {error.status} with the code {error.code!r}")
     if error.status not in _PASSED_STATUSES or isinstance(error, Unauthorized | TooManyFailures):
@@ -262,8 +263,11 @@ def _shown(peer: Peer, error: MeshdError, principal: Principal) -> MeshdError:
     if isinstance(error, Forbidden):
         message = f"node {peer.name!r} refuses this to this node: {error.message}"
         return Forbidden(message, hint="its token for this node lacks it", node=peer.name)
-    if isinstance(error, SlotNotFound) and EVERYTHING not in principal.slots:
-        error.hint = "'meshd ls --mesh' lists the slots"  # the node's own hint may name one out of the caller's reach
+    if isinstance(error, SlotNotFound):
+        slot = str(error.details.get("slot", "")).partition("@")[0]
+        # The node's own hint may name a slot out of the caller's reach, or mean its own 'meshd ls'.
+        nearest = error.hint if EVERYTHING in principal.slots and "did you mean" in (error.hint or "") else None
+        return SlotNotFound(f"{slot[:80]}@{peer.name}", hint=nearest)
     return error
 
 

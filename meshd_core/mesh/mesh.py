@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from meshd_core.config.check import CheckedConfig
+from meshd_core.config.problems import did_you_mean, shown
 from meshd_core.config.secrets import resolve
 from meshd_core.errors import NodeNotFound, PeerError, PeerTimeout
 from meshd_core.events import EventBus
@@ -18,7 +19,7 @@ from meshd_core.mesh.link import Link
 from meshd_core.mesh.news import News
 from meshd_core.mesh.peer import Peer
 from meshd_core.mesh.survey import Found, Survey
-from meshd_core.types import PeerInfo
+from meshd_core.types import NodeChange, PeerInfo
 
 PROBE_EVERY_S = 5.0
 """How often a node that answers is asked who it is; one that fails is asked as its breaker says."""
@@ -43,8 +44,8 @@ class Mesh:
         self.news = News(bus, self._listened)
         self.update(config)
 
-    def update(self, config: CheckedConfig) -> None:
-        """Take up a changed table; what stays the same is not disturbed."""
+    def update(self, config: CheckedConfig) -> list[NodeChange]:
+        """Take up a changed table, and tell what changed; what stays the same is not disturbed."""
         old, self._peers = self._peers, {}
         read_secret = partial(resolve, base=config.loaded.base)
         for section in config.config.nodes:
@@ -53,12 +54,18 @@ class Mesh:
             self._peers[section.name] = known if known is not None and same else Peer(section, self._node, read_secret)
         self._survey.forget(name for name, peer in old.items() if self._peers.get(name) is not peer)
         self._tend()
+        changes = [NodeChange(name, "removed") for name in old if name not in self._peers]
+        for name, peer in self._peers.items():
+            if peer is not old.get(name):
+                changes.append(NodeChange(name, "updated" if name in old else "added"))
+        return changes
 
     def peer(self, name: str) -> Peer:
         """Raises NodeNotFound."""
         if name not in self._peers:
-            known = ", ".join([self._node, *self._peers])
-            raise NodeNotFound("this node knows no node of that name", hint=f"it knows: {known}")
+            known = [self._node, *self._peers]
+            hint = did_you_mean(name, known, otherwise=f"it knows: {', '.join(known)}")
+            raise NodeNotFound(f"node {self._node!r} knows no node {shown(name)}", hint=hint)
         return self._peers[name]
 
     def peers(self) -> list[PeerInfo]:

@@ -74,9 +74,17 @@ class SlotChange(Struct, frozen=True):
     settings: list[str] = field(default_factory=list)
 
 
+class NodeChange(Struct, frozen=True):
+    """What a reload did to one node of the table."""
+
+    node: str
+    change: Literal["added", "removed", "updated"]
+
+
 class ReloadReport(Struct, frozen=True):
     """What a reload did. `needs_restart` names settings that only a restart of the daemon applies."""
 
     slots: list[SlotChange]
     needs_restart: list[str]
     warnings: list[str]
+    nodes: list[NodeChange] = field(default_factory=list)

@@ -44,6 +44,13 @@ def test_without_an_idle_slot_it_is_refused_or_queued(daemon: DaemonProcess, mes
     assert meshd_there("dispatch", "hello", "--label", "team").returncode == 2
 
 
+@pytest.mark.parametrize("verb", ["dispatch", "broadcast"])
+def test_a_misspelt_node_is_told(meshd_there: Any, verb: str) -> None:
+    done = meshd_there(verb, "hello", "--node", "tset")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "knows no node 'tset'" in done.stderr and "did you mean 'test'?" in done.stderr
+
+
 def test_a_broadcast_reaches_all_that_match(daemon: DaemonProcess, meshd_there: Any) -> None:
     done = meshd_there("broadcast", "-", "--kind", "demo", "--until", "completed", stdin="to all\n")
     assert done.returncode == 0, done.stderr

@@ -114,6 +114,25 @@ def test_slots_come_in_the_files_order_and_go(make_daemon: Any, stream: Any, eve
     assert [line for line in daemon.lines("first") if "echo" in line] == ["echo: hello", "echo: again"]
 
 
+def test_nodes_that_come_change_and_go_are_told(make_daemon: Any) -> None:
+    daemon = make_daemon(slot())
+    run = [sys.executable, "-m", "meshd_core.cli", "reload", "--runtime-dir", str(daemon.runtime)]
+
+    def told(text: str) -> list[str]:
+        daemon.configure(slot() + text)
+        done = subprocess.run(run, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    node = '[[nodes]]\nname = "{}"\nurl = "http://127.0.0.1:{}"\n'
+    assert told(node.format("a", 1) + node.format("b", 1)) == ["node a: added", "node b: added"]
+    assert told(node.format("a", 2) + node.format("b", 1)) == ["node a: changed at once"]
+    assert told(node.format("b", 1)) == ["node a: removed"]
+    assert told(node.format("b", 1)) == ["no slot and no node has changed"]
+    daemon.configure(slot())
+    assert msgspec.to_builtins(daemon.reload().nodes) == [{"node": "b", "change": "removed"}]
+
+
 def test_a_bad_file_changes_nothing_and_says_everything_at_once(make_daemon: Any, short_tmp: Path) -> None:
     daemon = make_daemon(slot())
     daemon.wait_for("demo", "idle")

@@ -72,11 +72,16 @@ def test_a_node_is_added_once_it_answers_rightly(two: Two) -> None:
     token = two.token("inject", "--label", "peer:mac1")
     before = two.config.read_text()
     wrong = two.meshd("peer", "add", "mac3", two.far.url, "--token-stdin", stdin=token)
-    assert wrong.returncode == 1 and "'mac2'" in wrong.stderr
+    assert wrong.returncode == 1 and "'mac2'" in wrong.stderr and "under the name that it gives itself" in wrong.stderr
     refused = two.meshd("peer", "add", "mac2", two.far.url, "--token-stdin", stdin="meshd_aaaaaaaa_" + "x" * 43)
-    assert refused.returncode == 1 and "token" in refused.stderr
+    assert refused.returncode == 1 and "meshd token create --scope inject --label peer:mac1" in refused.stderr
+    away = two.meshd("peer", "add", "mac2", "http://127.0.0.1:1", "--token-stdin", stdin=token)
+    assert away.returncode == 1 and "is it up" in away.stderr
     public = two.meshd("peer", "add", "mac2", "http://192.0.2.7:9451", "--token-stdin", "--no-probe", stdin=token)
-    assert public.returncode == 78 and "plain http" in public.stderr
+    assert public.returncode == 2 and "URL: plain http" in public.stderr and "--insecure" in public.stderr
+    assert "insecure = true" not in public.stderr and "meshd.toml" not in public.stderr  # it isn't written there
+    own = two.meshd("peer", "add", "mac1", two.far.url, "--token-stdin", "--no-probe", stdin=token)
+    assert own.returncode == 2 and "NAME: is this node's own name" in own.stderr
     assert two.meshd("peer", "add", "Mac 2", two.far.url, "--token-stdin", stdin=token).returncode == 2
     assert two.meshd("peer", "add", "mac2", two.far.url).returncode == 2  # nobody can be asked for the token
     dry = two.meshd("peer", "add", "mac2", two.far.url, "--token-stdin", "--dry-run", stdin=token)
@@ -185,12 +190,20 @@ def test_a_daemon_cannot_send_a_login_to_a_node_that_was_not_named(
 
 def test_a_table_that_is_written_otherwise_is_left_alone(two: Two, tmp_path: Path) -> None:
     file = tmp_path / "meshd.toml"
-    for text in ("nodes = []\n", "[node\n", '[node]\nnmae = "x"\n'):
+    written = (
+        ("nodes = []\n", 1, "[[nodes]]"),
+        ("[node\n", 78, "meshd.toml:1"),
+        ('\n[node]\nnmae = "x"\n', 78, "meshd.toml:3"),
+    )
+    for text, code, said in written:
         file.write_text(text)
         done = two.meshd(*ADD, "--config", str(file), stdin="t")
-        assert done.returncode in (1, 78), (text, done)
+        assert done.returncode == code and said in done.stderr, (text, done)
         assert file.read_text() == text and list(tmp_path.iterdir()) == [file]
     file.write_text('[node]\nname = "x"')  # no newline at the end
     done = two.meshd(*ADD, "--config", str(file), stdin="t")
     assert done.returncode == 0, done.stderr
     assert file.read_text().startswith('[node]\nname = "x"\n\n[[nodes]]\n')
+    file.write_bytes(b'[node]\r\nname = "x"\r\n')
+    assert two.meshd(*ADD, "--config", str(file), stdin="t").returncode == 0
+    assert file.read_bytes().startswith(b'[node]\r\nname = "x"\r\n\n[[nodes]]\n')  # the rest stays as it is

@@ -85,6 +85,23 @@ async def test_the_caller_is_judged_before_anything_is_sent(two: Pair) -> None:
     assert (hidden.code, "demo" in hidden.json["error"]["hint"]) == ("slot_not_found", False)
 
 
+async def test_a_slot_that_another_node_does_not_have_is_told_with_that_node(two: Pair) -> None:
+    for method, path, body in (("GET", "/slots/nope@mac2", None), ("POST", "/inject/nope@mac2", {"text": "a"})):
+        error = (await ask(two.near, method, path, body)).json["error"]
+        assert (error["code"], error["message"]) == ("slot_not_found", "there is no slot 'nope' on node 'mac2'")
+        assert error["hint"].startswith("did you mean") and error["details"]["slot"] == "nope@mac2"
+    narrow = two.near.token("inject", "n*@mac2")
+    hidden = (await ask(two.near, "POST", "/inject/nope@mac2", {"text": "a"}, token=narrow)).json["error"]
+    assert hidden["hint"] == "'meshd ls --mesh' lists the slots"
+
+
+async def test_a_selection_by_a_node_that_is_not_known_is_refused(two: Pair) -> None:
+    for path in ("/mesh/inject", "/mesh/broadcast"):
+        refused = await ask(two.near, "POST", path, {"text": "a", "select": {"node": "mca2"}})
+        assert (refused.status, refused.code) == (404, "node_not_found")
+        assert refused.json["error"]["hint"] == "did you mean 'mac2'?"
+
+
 async def test_the_token_for_the_other_node_bounds_what_it_answers(short_tmp: Path) -> None:
     async with pair(short_tmp, "read", "demo") as two:
         assert (await ask(two.near, "GET", "/slots/demo@mac2")).status == 200
