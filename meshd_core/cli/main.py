@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "down": "meshd_core.cli.down:down",
     "ls": "meshd_core.cli.slots:ls",
     "show": "meshd_core.cli.slots:show",
+    "explain": "meshd_core.cli.explain:explain",
     "inject": "meshd_core.cli.inject:inject",
     "dispatch": "meshd_core.cli.dispatch:dispatch",
     "broadcast": "meshd_core.cli.dispatch:broadcast",

@@ -42,9 +42,14 @@ def slots(
     return get("/slots", part(SlotList, lambda found: found.slots), query)
 
 
-def slot(name: str, *, wait_for: Iterable[str] = (), wait_s: float | None = None) -> Call[SlotDetail]:
-    """One slot; with `wait_for` (activities or statuses) once it is so, or as it is after `wait_s` seconds."""
-    query = {"wait_for": ",".join(wait_for) or None, "wait_s": wait_s}
+def slot(
+    name: str, *, wait_for: Iterable[str] = (), wait_s: float | None = None, explain: bool = False
+) -> Call[SlotDetail]:
+    """One slot; with `wait_for` (activities or statuses) once it is so, or as it is after `wait_s` seconds.
+
+    `explain` asks for `SlotDetail.explain`: why its activity is what it is, why its next prompt is not typed.
+    """
+    query = {"wait_for": ",".join(wait_for) or None, "wait_s": wait_s, "explain": 1 if explain else None}
     return get(path("slots", name), typed(SlotDetail), query, wait_s=wait_s or 0.0)
 
 

@@ -25,6 +25,7 @@ from meshd_core.slots.slot import Slot
 from meshd_core.types import (
     AnswerRequest,
     AnswerResult,
+    Explanation,
     Health,
     HealthStatus,
     InjectRequest,
@@ -45,7 +46,7 @@ from meshd_core.types import (
 from meshd_core.types import Slot as SlotView
 
 PROTOCOL_VERSION = "1.0"
-FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer", "mesh", "dispatch", "attach"]
+FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer", "mesh", "dispatch", "attach", "explain"]
 
 Agents = Literal["stop", "keep"]
 
@@ -134,6 +135,9 @@ class LocalNode:
         slot = self._registry.get(name)
         await slot.wait_for(states, wait_s)
         return slot.detail()
+
+    def explain(self, name: str) -> Explanation:
+        return self._registry.get(name).explain()
 
     def screen(self, name: str) -> Screen:
         return self._registry.get(name).screen()

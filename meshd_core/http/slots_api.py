@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from meshd_core.auth.reach import reaches
 from meshd_core.contracts.auth import Principal
@@ -53,6 +54,7 @@ class SlotsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class SlotQuery(Struct, frozen=True, forbid_unknown_fields=True):
     wait_for: Annotated[str, Meta(description="activities or statuses, separated by commas")] | None = None
     wait_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    explain: Annotated[bool, Meta(description="add `explain`: why its activity is what it is")] = False
 
 
 class OutputQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,10 +89,10 @@ class SlotsApi:
     async def slot(self, call: Call[SlotQuery, None]) -> SlotDetail:
         name = self.slot_name(call)
         states = _names("wait_for", call.query.wait_for, _STATUSES | _ACTIVITIES)
-        if states is None:
-            return self._service.slot(name)
-        self._service.slot(name)
-        return await unless_closing(self._closing, self._service.wait_for(name, states, call.query.wait_s))
+        found = self._service.slot(name)
+        if states is not None:
+            found = await unless_closing(self._closing, self._service.wait_for(name, states, call.query.wait_s))
+        return replace(found, explain=self._service.explain(name)) if call.query.explain else found
 
     async def inject(self, call: Call[NoQuery, InjectRequest]) -> Reply:
         name = self.slot_name(call)

@@ -136,7 +136,8 @@ def _slot_routes(slots: SlotsApi) -> list[RouteSpec]:
             ),
         ),
         RouteSpec(
-            "GET", "/slots/{slot}", "read", slots.slot, "one slot; waits for a state with `wait_for`", SlotDetail,
+            "GET", "/slots/{slot}", "read", slots.slot,
+            "one slot; waits for a state with `wait_for`, tells why with `explain`", SlotDetail,
             query=SlotQuery, errors=(*_SLOT, InvalidField, Draining),
         ),
         RouteSpec(

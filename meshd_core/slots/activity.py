@@ -7,7 +7,7 @@ real CLIs, docs/architecture.md.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -50,6 +50,7 @@ class ActivityTracker:
     def __init__(self, profile: KindProfile, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._latest: dict[Source, Observation] = {}
+        self._made_at: dict[Source, float] = {}
         self._override: Observation | None = None
         self._stuck = False
         self._unseen = False
@@ -64,7 +65,7 @@ class ActivityTracker:
 
     def set_profile(self, profile: KindProfile, version: str | None) -> None:
         """Use `profile`'s rules, those that hold for the agent's `version` if it is known."""
-        self._profile = profile
+        self.profile, self.version = profile, version
         rules = [rule for rule in profile.rules if rule_holds(rule, version)]
         self._screen_rules = [CompiledRule(rule) for rule in rules]
         self.has_evidence = profile.signals or profile.api_complete or any(rule.state == "idle" for rule in rules)
@@ -73,6 +74,7 @@ class ActivityTracker:
     def reset(self) -> None:
         """A new run begins, or the run ended: nothing is known any more."""
         self._latest.clear()
+        self._made_at.clear()
         self._override = None
         self._stuck = self._signalled = False
         self.dialog = None
@@ -90,6 +92,21 @@ class ActivityTracker:
         self.activity, self.dialog = activity, dialog
 
     @property
+    def latest(self) -> Mapping[Source, Observation]:
+        """The last observation of each source, but for what an override rule saw."""
+        return self._latest
+
+    @property
+    def unseen(self) -> bool:
+        """Whether a signal came that the screen was not looked at since."""
+        return self._unseen
+
+    def age_s(self, source: Source) -> float | None:
+        """Seconds since `source` was last heard of, or looked at; None: before this daemon."""
+        made_at = self._made_at.get(source)
+        return None if made_at is None else monotonic() - made_at
+
+    @property
     def turn_over(self) -> bool:
         """Whether the agent is idle by evidence that can end a turn.
 
@@ -104,7 +121,7 @@ class ActivityTracker:
 
     def signal(self, signal: Signal) -> None:
         """An OSC 7501 status signal."""
-        if not self._profile.signals:
+        if not self.profile.signals:
             return
         if signal.state == "clear":
             self._latest.pop("signal", None)
@@ -126,19 +143,21 @@ class ActivityTracker:
     def observe(self, observation: Observation) -> None:
         """A report of any source; it replaces that source's last one."""
         self._latest[observation.source] = observation
+        self._made_at[observation.source] = monotonic()
         self._fuse()
 
     def look(self, screen: str, title: str) -> None:
         """Run the rules on what a person would see now."""
         self._unseen = False
+        self._made_at["screen"] = self._made_at["title"] = monotonic()
         override: Observation | None = None
         seen: dict[Source, Observation] = {}
         for compiled in self._screen_rules:
             rule = compiled.rule
-            source: Source = "title" if rule.where == "title" else "screen"
+            source = source_of(rule)
             if (source in seen and not rule.override) or (match := compiled.search(screen, title)) is None:
                 continue
-            observation = _from_match(rule, source, match)
+            observation = observed(rule, match)
             if rule.override:
                 override = override or observation
             else:
@@ -154,7 +173,7 @@ class ActivityTracker:
 
     def silent(self, seconds: float) -> None:
         """The terminal has been silent for `seconds`; called from time to time."""
-        stuck = self._believed_state() == "busy" and seconds >= self._profile.stuck_after_s
+        stuck = self._believed_state() == "busy" and seconds >= self.profile.stuck_after_s
         if stuck != self._stuck:
             self._stuck = stuck
             self._fuse()
@@ -181,7 +200,7 @@ class ActivityTracker:
             if o.state == best.state
         )
         if self._stuck and best.state == "busy":
-            evidence = (Evidence(source="quiet", rule=f"silent-{self._profile.stuck_after_s:g}s"), *evidence)
+            evidence = (Evidence(source="quiet", rule=f"silent-{self.profile.stuck_after_s:g}s"), *evidence)
             self._change("stuck", 0.7, evidence, None, None)
             return
         dialog = self._dialog_of(best, evidence) if best.state in ("waiting", "onboarding") else None
@@ -245,14 +264,20 @@ class Silence:
         return monotonic() - self._last
 
 
-def _from_match(rule: Rule, source: Source, match: re.Match[str]) -> Observation:
+def source_of(rule: Rule) -> Source:
+    """Where what `rule` finds is seen."""
+    return "title" if rule.where == "title" else "screen"
+
+
+def observed(rule: Rule, match: re.Match[str]) -> Observation:
+    """What `rule` says by its `match`."""
     command = match.groupdict().get("command")
     skip = match.re.groupindex.get("command")
     question = next((match[n] for n in range(1, match.re.groups + 1) if n != skip and match[n]), None)
     return Observation(
-        source=source, rule=rule.id, state=rule.state, matched=match.group(0).strip(), confidence=rule.confidence,
-        dialog_kind=rule.dialog, question=question if rule.dialog else None, options=rule.options,
-        command=command.strip() if command else None,
+        source=source_of(rule), rule=rule.id, state=rule.state, matched=match.group(0).strip(),
+        confidence=rule.confidence, dialog_kind=rule.dialog, question=question if rule.dialog else None,
+        options=rule.options, command=command.strip() if command else None,
     )  # fmt: skip
 
 

@@ -27,7 +27,17 @@ from meshd_core.slots.readiness import Readiness
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, fingerprint, reached
 from meshd_core.slots.sanitize import sanitize
 from meshd_core.slots.typist import TypingFailed, TypingInDoubt, Typist
-from meshd_core.types import MAX_PROMPT_BYTES, MAX_QUEUED, InjectRequest, Receipt, ReceiptError, Stage, Until
+from meshd_core.types import (
+    MAX_PROMPT_BYTES,
+    MAX_QUEUED,
+    InjectRequest,
+    QueueBlock,
+    QueueReport,
+    Receipt,
+    ReceiptError,
+    Stage,
+    Until,
+)
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +88,23 @@ class InjectQueue:
     def held(self) -> Draft | Literal["typing"] | None:
         """Why nothing is typed: what of an earlier prompt may stand in the input box, or that a person is typing."""
         return self._hold.draft or ("typing" if self.human.active else None)
+
+    def explain(self) -> QueueReport:
+        """Why the next prompt is or is not typed now."""
+        head = self._queue[0] if self._queue else None
+        steer = head is not None and head.when == "steer"
+        found: list[QueueBlock | None] = [
+            "draining" if self._closed else "not_running" if self._typist is None else None,
+            "writing" if self._typing is not None else None,
+            self._hold.draft,
+            "typing" if self.human.active else None,
+            self._readiness.obstacle(steer) if self._typist is not None else None,
+        ]
+        return QueueReport(
+            blocked_by=tuple(block for block in found if block is not None), length=len(self._queue),
+            next=None if head is None else head.id, when="steer" if steer else "idle",
+            turn=None if self._turn is None else self._turn.id, human_s=round(self.human.left_s, 1),
+        )  # fmt: skip
 
     def ids(self) -> list[str]:
         return [entry.id for entry in self._queue]

@@ -6,7 +6,7 @@ from meshd_core.contracts.kinds import KindProfile
 from meshd_core.errors import SlotBusy, SlotWaiting
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.human_typing import TypingHold
-from meshd_core.types import InjectRequest
+from meshd_core.types import InjectRequest, QueueBlock
 
 BLOCKED = frozenset({"waiting", "onboarding", "limited"})
 _CALM_S = 0.2
@@ -28,6 +28,13 @@ class Readiness:
         if steer:
             return state in ("busy", "stuck")
         return state == "unknown" and not self._tracker.has_evidence and self._silent_s() >= self.profile.quiet_s
+
+    def obstacle(self, steer: bool) -> QueueBlock | None:
+        """What of the agent forbids to type; None: nothing does."""
+        state = self._tracker.activity.state
+        if self.ready(steer) or state == "idle":
+            return None
+        return "quiet" if state == "unknown" and not steer and not self._tracker.has_evidence else state
 
     def calm(self) -> bool:
         """Whether nothing moves, so that a draft can be cleared."""

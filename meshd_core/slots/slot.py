@@ -37,6 +37,7 @@ from meshd_core.terminal.output_chain import OutputChain
 from meshd_core.types import (
     ConfigState,
     ExitStatus,
+    Explanation,
     InjectRequest,
     Receipt,
     Screen,
@@ -121,6 +122,9 @@ class Slot:
 
     def detail(self) -> SlotDetail:
         return self._views.detail()
+
+    def explain(self) -> Explanation:
+        return self._views.explain(self._silence.seconds)
 
     def screen(self) -> Screen:
         return self._output.screen()

@@ -7,6 +7,7 @@ import msgspec
 from meshd_core.clock import rfc3339
 from meshd_core.contracts.events import InjectData, SlotData
 from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.explain import Judgement
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.inject_queue import InjectQueue
 from meshd_core.slots.keyboard import Keyboard
@@ -18,6 +19,7 @@ from meshd_core.types import (
     Activity,
     ConfigState,
     Dialog,
+    Explanation,
     OutputRange,
     Receipt,
     Slot,
@@ -144,6 +146,20 @@ class Views:
             ),
             queued=self._queue.ids(),
             held=self._queue.held,
+        )  # fmt: skip
+
+    def explain(self, silent_s: float) -> Explanation:
+        """Why the activity is what it is, and why the next prompt is or is not typed; the terminal as it is now."""
+        judgement = Judgement(self._tracker, self._output.raw_text, self._output.raw_title, self._output.piece)
+        profile, alive = self._tracker.profile, self._life.child is not None
+        queue = self._queue.explain()
+        if self._config() == "removed":
+            queue = msgspec.structs.replace(queue, blocked_by=("removed", *queue.blocked_by))
+        return Explanation(
+            profile=judgement.profile(), sources=judgement.sources() if alive else (),
+            rules=judgement.rules() if alive else (), queue=queue, silent_s=round(silent_s, 1),
+            quiet_s=None if self._tracker.has_evidence else profile.quiet_s, stuck_after_s=profile.stuck_after_s,
+            unseen=self._tracker.unseen,
         )  # fmt: skip
 
 

@@ -30,6 +30,15 @@ from meshd_core.types.control import (
     TicketRequest,
 )
 from meshd_core.types.errors import ErrorAnswer, ErrorBody
+from meshd_core.types.explain import (
+    Explanation,
+    ProfileReport,
+    QueueBlock,
+    QueueReport,
+    RuleReport,
+    SourceReport,
+    Verdict,
+)
 from meshd_core.types.fleet import SinkInfo, SinkList, SinkStatus
 from meshd_core.types.inject import MAX_PROMPT_BYTES, MAX_QUEUED, InjectRequest, Receipt, ReceiptError
 from meshd_core.types.mesh import (
@@ -141,6 +150,7 @@ __all__ = [
     "ErrorBody",
     "Evidence",
     "ExitStatus",
+    "Explanation",
     "Gap",
     "Health",
     "HealthStatus",
@@ -166,6 +176,9 @@ __all__ = [
     "PeerInfo",
     "PluginInfo",
     "PluginList",
+    "ProfileReport",
+    "QueueBlock",
+    "QueueReport",
     "RawSurfaces",
     "Receipt",
     "ReceiptError",
@@ -174,6 +187,7 @@ __all__ = [
     "ResizeRequest",
     "RestartPolicy",
     "RestartRequest",
+    "RuleReport",
     "Scope",
     "Screen",
     "Select",
@@ -192,6 +206,7 @@ __all__ = [
     "SlotDetail",
     "SlotList",
     "Source",
+    "SourceReport",
     "Stage",
     "StartRequest",
     "StateEvent",
@@ -203,5 +218,6 @@ __all__ = [
     "TokenList",
     "TokenRequest",
     "Until",
+    "Verdict",
     "When",
 ]

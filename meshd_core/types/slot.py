@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from meshd_core.types.explain import Explanation
 from meshd_core.types.words import ActivityState, ConfigState, RestartPolicy, SlotApi, Source, Status
 
 
@@ -120,6 +121,8 @@ class SlotDetail(Slot, frozen=True, kw_only=True):
     held: str | None = None
     """Why nothing of the queue is typed, if something forbids it: a draft may stand in the agent's input box,
     or a person is typing."""
+    explain: Explanation | None = None
+    """Only where it is asked for."""
 
 
 class SlotList(Struct, frozen=True):

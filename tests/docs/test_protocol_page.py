@@ -34,6 +34,7 @@ from meshd_core.types import (
     ActivityState,
     AnswerRequest,
     ErrorAnswer,
+    Explanation,
     InjectRequest,
     Node,
     OutputPage,
@@ -42,6 +43,7 @@ from meshd_core.types import (
     SlotList,
     Status,
     Ticket,
+    Verdict,
 )
 from tests.docs.markdown import ROOT, Page, rows
 
@@ -117,6 +119,7 @@ def test_every_error_of_a_receipt_is_described(protocol: Page) -> None:
         ("Stream", {*EVENT_TYPES}),
         ("Status", {*get_args(Status)}),
         ("Activity", {*get_args(ActivityState)}),
+        ("Explain", {*get_args(Verdict), *(field.encode_name for field in msgspec.structs.fields(Explanation))}),
         ("Inject", {field.encode_name for field in msgspec.structs.fields(InjectRequest)}),
     ],
 )
@@ -175,6 +178,7 @@ _SHAPES: list[tuple[str, Any]] = [
     ('{"sinks": [', SinkList),
     ('{"dialog_id": ', AnswerRequest),
     ('{"ticket": ', Ticket),
+    ('{"profile": ', Explanation),
 ]
 
 

@@ -17,12 +17,15 @@ from meshd_core.errors import IdempotencyMismatch, InjectNotCancellable, InjectN
 from meshd_core.types import (
     Activity,
     Cursor,
+    Explanation,
     Health,
     HealthStatus,
     InjectRequest,
     Node,
     OutputRange,
     PluginList,
+    ProfileReport,
+    QueueReport,
     Receipt,
     ReloadReport,
     ReloadRequest,
@@ -254,6 +257,10 @@ class MemoryNode:
 
     async def cancel(self, id: str) -> Receipt:
         raise InjectNotCancellable("it was typed already")
+
+    def explain(self, name: str) -> Explanation:
+        queue = QueueReport((), 0, None, "idle", None, 0.0)
+        return Explanation(ProfileReport("demo", None, None, (), ()), (), (), queue, 0.0, None, 600.0)
 
     def screen(self, name: str) -> Screen:
         self.slot(name)

@@ -32,6 +32,8 @@ async def test_every_read_of_a_slot_takes_an_address(two: Pair) -> None:
     assert (await ask(two.near, "GET", "/slots/demo%40mac2")).json["node"] == "mac2"
     assert (await ask(two.near, "GET", "/slots/demo@mac1")).json["node"] == "mac1"
     assert (await ask(two.near, "GET", "/slots/demo@mac2?wait_for=idle&wait_s=5")).status == 200
+    told = (await ask(two.near, "GET", "/slots/demo@mac2?explain=1")).json
+    assert (slot.json["explain"], told["explain"]["profile"]["kind"]) == (None, "demo")
     assert (await ask(two.near, "GET", "/screen/demo@mac2")).json["rows"] == ["> "]
     page = await ask(two.near, "GET", "/output/demo@mac2?since=oldest")
     assert [line["text"] for line in page.json["lines"]] == ["one", "two"]
