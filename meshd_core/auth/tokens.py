@@ -132,7 +132,7 @@ class TokenStore:
             tokens = self._read()
             gone = next((token for token in tokens if token.kid == kid), None)
             if gone is None:
-                raise NotFound("there is no token with this kid", hint="'meshd token list' shows them")
+                raise NotFound("there is no token with this id", hint="'meshd token list' shows them")
             self._write([token for token in tokens if token.kid != kid])
         return gone
 

@@ -87,12 +87,7 @@ def attach(client: MeshdClient, as_json: bool, slot: str, view: bool, detach_key
     if not RawTerminal.available():
         raise click.UsageError("attach needs a terminal as stdin and stdout; 'meshd screen' and 'meshd tail' don't.")
     mode: AttachMode = "view" if view else "control"
-    try:
-        session = Session(client, slot, mode, detach_key)
-    except MeshdError as error:
-        if error.code == "not_proxied":
-            error.hint = f"{error.hint or ''} attach to that node itself, with --url and its token".strip()
-        raise
+    session = Session(client, slot, mode, detach_key)
     with RawTerminal() as terminal:
         ending = session.run(terminal)
     _tell(ending, as_json)

@@ -41,7 +41,19 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
 
 def slot_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """The argument SLOT, completed by the shell with the daemon's slots."""
-    return click.argument("slot", shell_complete=_slot_names)(command)
+    return click.argument("slot", callback=_slot_address, shell_complete=_slot_names)(command)
+
+
+def _slot_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """What no slot can be called is told here: in a path it would name something else."""
+    from meshd_core.config.decode import is_name
+
+    # Upper case is left to the daemon, which knows what was probably meant.
+    slot, at, node = value.lower().partition("@")
+    if not is_name(slot) or (at and not is_name(node)):
+        rule = "letters, digits, '.', '_' and '-', as claude-1, or claude-1@mac2 for a slot of another node"
+        raise click.BadParameter(f"{value[:130]!r} is no name of a slot: that is {rule}.")
+    return value
 
 
 def _slot_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":

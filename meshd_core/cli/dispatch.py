@@ -102,7 +102,9 @@ def broadcast(
     ended_badly = [one for one in found.receipts if one.stage in ENDS and not succeeded(one, until)]
     if found.failures or ended_badly or not found.receipts:
         raise click.exceptions.Exit(ExitCode.FAILURE)
-    if not all(succeeded(one, until) for one in found.receipts):
+    if late := sum(not succeeded(one, until) for one in found.receipts):
+        if not as_json:
+            note(f"{late} of {len(found.receipts)} not {until} within {timeout_s:g} s; they go on: meshd receipt <id>")
         raise click.exceptions.Exit(TIMED_OUT)
 
 

@@ -24,7 +24,7 @@ _HEAD = """\
 name = {name}
 # Where to listen: this machine alone. For other machines add an address of a private network, or "0.0.0.0" and "::".
 bind = {bind}
-port = 9451
+port = {port}
 """
 _SLOT = """
 # {kind}, found at {path}. It is not started unasked: meshd start {kind}
@@ -67,10 +67,11 @@ _NODE = """
 @click.option("--name", metavar="NAME", help="The node's name. Default: the host's short name.")
 @click.option("--bind", multiple=True, metavar="ADDRESS", default=("127.0.0.1", "::1"), show_default=True,
               help="Where to listen; may be repeated.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=9451, show_default=True, help="0 picks a free one.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
 def init(
-    config: Path | None, cwd: Path, name: str | None, bind: tuple[str, ...], force: bool, as_json: bool
+    config: Path | None, cwd: Path, name: str | None, bind: tuple[str, ...], port: int, force: bool, as_json: bool
 ) -> None:  # fmt: skip
     """Write a commented configuration with a slot for each agent CLI that is found here.
 
@@ -88,9 +89,12 @@ def init(
     view = bare_view()
     path = (config or view.places.config_file).expanduser().absolute()
     agents = found_agents(view.host)
-    text = first_config(name or default_node_name(), bind, cwd.expanduser().absolute(), agents)
+    cwd = cwd.expanduser().absolute()
+    text = first_config(name or default_node_name(), bind, port, cwd, agents)
     _check(text, path)
     _write(path, text, force)
+    if not cwd.is_dir():
+        note(f"warning: there is no folder {cwd}: no agent can start in it")
     if as_json:
         show_json({"file": str(path), "agents": agents})
         return
@@ -112,9 +116,9 @@ def found_agents(host: "PluginHost") -> dict[str, str]:
     return found
 
 
-def first_config(node: str, bind: Sequence[str], cwd: Path, agents: Mapping[str, str]) -> str:
+def first_config(node: str, bind: Sequence[str], port: int, cwd: Path, agents: Mapping[str, str]) -> str:
     """The file's text."""
-    parts = [_HEAD.format(name=toml_string(node), bind=f"[{', '.join(map(toml_string, bind))}]")]
+    parts = [_HEAD.format(name=toml_string(node), bind=f"[{', '.join(map(toml_string, bind))}]", port=port)]
     for kind, path in agents.items():
         shown = path.encode("unicode_escape").decode()
         parts.append(_SLOT.format(kind=kind, path=shown, cwd=toml_string(str(cwd))))

@@ -13,10 +13,18 @@ from meshd_core.cli.progress import Progress, StageWatch
 from meshd_core.cli.render import clean, show_facts, show_json
 from meshd_core.cli.seconds import Seconds
 from meshd_core.client import MeshdClient, Unreachable
+from meshd_core.config.decode import is_name
 from meshd_core.errors import Draining, ExitCode, MeshdError, Overloaded, TooLarge
 from meshd_core.types import ENDS, MAX_PROMPT_BYTES, PROGRESS, InjectRequest, Receipt, Until, When
 
 _RETRY_PAUSE_S = 0.5
+
+
+def _receipt_id(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    ulid, at, node = value.partition("@")
+    if not (ulid.isalnum() and ulid.isascii()) or (at and not is_name(node)):
+        raise click.BadParameter(f"{value[:130]!r} is no id of a receipt: that is as 01JD0000000000000000000000@mac1.")
+    return value
 
 
 @click.command()
@@ -66,7 +74,7 @@ def inject(
     key: str | None,
     no_submit: bool,
 ) -> None:
-    """Type a prompt into a slot's agent; TEXT is - for stdin.
+    """Type a prompt into a slot's agent; TEXT is - for stdin, and has at most 256 KiB.
 
     The stages go to stderr; the agent's reply (--until completed) goes to stdout. Exits 1 if the prompt failed, 124 if
     --until was not reached in time: the prompt then goes on, and `meshd receipt` shows what becomes of it.
@@ -92,7 +100,7 @@ def inject(
 
 
 @click.command()
-@click.argument("receipt_id", metavar="ID")
+@click.argument("receipt_id", metavar="ID", callback=_receipt_id)
 @click.option("--cancel", is_flag=True, help="Cancel the prompt, if it is still queued.")
 @client_command
 def receipt(client: MeshdClient, as_json: bool, receipt_id: str, cancel: bool) -> None:

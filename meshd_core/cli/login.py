@@ -7,8 +7,9 @@ from meshd_core.cli.failures import note
 from meshd_core.cli.logins import Login, Logins
 from meshd_core.cli.render import show_json
 from meshd_core.cli.token_input import given_token
-from meshd_core.client import MeshdClient
-from meshd_core.errors import MeshdError, NodeNotFound
+from meshd_core.client import MeshdClient, Unreachable
+from meshd_core.errors import Forbidden, MeshdError, NodeNotFound, NotFound, NotSupported, Unauthorized
+from meshd_core.types import SCOPES, Scope
 
 
 @click.command()
@@ -18,10 +19,11 @@ from meshd_core.errors import MeshdError, NodeNotFound
 @click.option("--remove", is_flag=True, help="Forget the token that is kept.")
 @client_command
 def login(client: MeshdClient, as_json: bool, node: str, at: str | None, token_stdin: bool, remove: bool) -> None:
-    """Keep your own token for another node, for what that node does only for who asks it itself.
+    """Keep a token of your own for another node, to control its slots from here.
 
-    Those are keys, interrupts, start, stop and resize. The token is asked for, tried, and kept beside your
-    configuration in a file of your own (0600); `meshd stop claude-1@mac2` then uses it.
+    Through this machine's daemon you see and prompt the slots of NODE. Attach, keys, interrupts, start, stop and resize
+    a node does only for callers with a token of their own there. Make one on NODE, of scope control. It is asked for
+    here, tried, and kept beside your configuration in a file of your own (0600); `meshd stop claude-1@mac2` uses it.
 
     \b
     meshd login mac2
@@ -37,14 +39,16 @@ def login(client: MeshdClient, as_json: bool, node: str, at: str | None, token_s
             click.echo(f"forgot the token for {node}" if found else f"there is no token for {node}")
         return
     url = (at or _url_of(client, node)).rstrip("/")
-    token = given_token(None, token_stdin, f"Your token for {node} (it is not shown)")
-    remark = _try(url, token, node)
+    made = "'meshd token create --scope control'"
+    token = given_token(None, token_stdin, f"Your token for {node}, made there with {made} (it is not shown)")
+    remarks = _try(url, token, node)
     path = logins.keep(node, Login(url, token))
     if as_json:
         show_json({"node": node, "url": url, "file": str(path)})
         return
     click.echo(f"logged in to {node} at {url}")
-    note(remark)
+    for remark in remarks:
+        note(remark)
 
 
 def _url_of(client: MeshdClient, node: str) -> str:
@@ -56,13 +60,39 @@ def _url_of(client: MeshdClient, node: str) -> str:
     )
 
 
-def _try(url: str, token: str, node: str) -> str:
-    """Ask the node who it is. Raises MeshdError if it is another, or does not take the token."""
+def _try(url: str, token: str, node: str) -> list[str]:
+    """Ask the node who it is, and what the token may do; what is to be known of it. Raises MeshdError if it is another
+    node, does not take the token, or serves only nodes at `url`.
+    """
     try:
         with MeshdClient(url=url, token=token) as client:
             found = client.node()
+            if found.name != node:
+                raise MeshdError(f"the node at {url} says that its name is {found.name!r}", hint="nothing was kept")
+            held = _scope(client)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if found.name != node:
-        raise MeshdError(f"the node at {url} says that its name is {found.name!r}", hint="nothing was kept")
-    return f"{node} runs meshd {found.version}"
+    except Unauthorized as error:
+        hint = f"make one on {node}: meshd token create --scope control"
+        raise MeshdError(f"the node at {url} does not take this token; nothing was kept", hint=hint) from error
+    except Unreachable as error:
+        error.hint = "is it up, and is that its URL? --at names another"
+        raise
+    except NotFound as error:
+        hint = "name its other port with --at"
+        raise MeshdError(f"{url} is a port for nodes alone; nothing was kept", hint=hint) from error
+    remarks = [f"{node} runs meshd {found.version}"]
+    if SCOPES.index(held) < SCOPES.index("control"):
+        remarks.append(f"warning: this token has the scope {held}; attach, keys, start and stop need control")
+    return remarks
+
+
+def _scope(client: MeshdClient) -> Scope:
+    """The token's scope, as a refusal tells it. Raises NotFound at a port for nodes."""
+    try:
+        client.tokens()
+    except Forbidden as error:
+        return next((scope for scope in SCOPES if scope == error.details.get("held")), "admin")
+    except NotSupported:
+        pass  # it is asked only of who may do everything
+    return "admin"

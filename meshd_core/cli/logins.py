@@ -6,15 +6,19 @@ one that an answer names, and with that person's token, never with a node's.
 
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from meshd_core.client import MeshdClient
-from meshd_core.client.call import Call
+from meshd_core.client.call import Call, path
 from meshd_core.errors import MeshdError, NotProxied
+from meshd_core.types import AttachMode, Size
+
+if TYPE_CHECKING:
+    from meshd_core.client.attach import Attachment
 
 T = TypeVar("T")
 FOLDER = "logins"
@@ -100,3 +104,13 @@ class DirectClient(MeshdClient):
                 raise
         with direct:
             return direct.execute(call)
+
+    def attach(self, name: str, *, mode: AttachMode = "control", size: Size | None = None) -> "Attachment":
+        try:
+            return super().attach(name, mode=mode, size=size)
+        except NotProxied as error:
+            direct = logged_in(error, path("attach", name))
+            if direct is None:
+                raise
+        with direct:
+            return direct.attach(name, mode=mode, size=size)

@@ -1,6 +1,7 @@
 """API tokens: create, list, revoke; through the daemon, or in its state directory while none runs."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -24,6 +25,12 @@ _state_dir = click.option(
     metavar="DIR",
     help="Where the tokens lie, for use while no daemon runs [env: MESHD_STATE_DIR].",
 )
+
+
+def _id(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if re.fullmatch(r"[a-z0-9]{8}", value) is None:  # it may be a whole token: not shown, and not sent in a path
+        raise click.BadParameter("an id is the 8 characters that 'meshd token list' shows, as ab12cd34.")
+    return value
 
 
 @click.group()
@@ -98,7 +105,7 @@ def list_tokens(client: MeshdClient, as_json: bool, state_dir: Path | None) -> N
 
 
 @token.command()
-@click.argument("kid", metavar="ID")
+@click.argument("kid", metavar="ID", callback=_id)
 @_state_dir
 @client_command
 def revoke(client: MeshdClient, as_json: bool, kid: str, state_dir: Path | None) -> None:

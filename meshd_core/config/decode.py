@@ -148,7 +148,9 @@ class Walk:
 
     def _dict(self, key_kind: Any, value_kind: Any, value: object, path: KeyPath) -> Any:
         if not isinstance(value, dict):
-            return self._add(path, f"must be a table, not {_word(value)}")
+            tables = get_origin(_bare(value_kind)) is dict
+            hint = f"write a table for each, as [{path[-1]}.<name>]" if tables else None
+            return self._add(path, f"must be a table, not {_word(value)}", hint)
         parts = {}
         for key, item in value.items():
             good_key = self.value(key_kind, key, (*path, key))

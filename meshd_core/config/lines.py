@@ -30,6 +30,8 @@ def index_lines(text: str) -> dict[KeyPath, int]:
         if header := _HEADER.match(line):
             table = _table(_split(header[2]), counts, is_array=header[1] == "[[")
             index.setdefault(table, number)
+            if header[1] == "[[":
+                index.setdefault(table[:-1], number)
         elif key := _KEY.match(line):
             path = table
             for part in _split(key[1]):

@@ -136,7 +136,7 @@ class Proxy:
         """The node of `address`, if the caller may reach that slot and the call came directly. Raises SlotNotFound,
         LoopDetected, NodeNotFound.
         """
-        node = address.node or self._own
+        node = self._own if address.node is None else address.node
         if not _NAME.fullmatch(address.slot) or not reaches(call.principal, address.slot, node, self._own):
             raise SlotNotFound(f"{address.slot}@{node}"[:130])
         require_direct(call.exchange)
@@ -211,8 +211,8 @@ class Address(Struct, frozen=True):
 
 def not_proxied(peer: Peer) -> NotProxied:
     """What a call gets that only the slot's own node answers."""
-    hint = f"'meshd login {peer.name}' keeps a token of yours for it, and the meshd command then asks it itself"
-    message = f"node {peer.name!r} does this only for who asks it itself"
+    hint = f"'meshd login {peer.name}' keeps a token of your own for it; the meshd command then asks it directly"
+    message = f"node {peer.name!r} does this only for a caller with a token of its own there, not for another node"
     return NotProxied(message, hint=hint, node=peer.name, url=peer.url)
 
 

@@ -75,7 +75,11 @@ class Selector:
                 if (receipt := await self._try(dispatch, slot, request, "idle", sender, here)) is not None:
                     return receipt
         what = "is idle" if request.when == "now" else "took the prompt"
-        hint = '"when": "idle" queues it' if request.when == "now" and found else "'meshd ls --mesh' lists the slots"
+        hint = (
+            '"when": "idle" (--queue) queues it'
+            if request.when == "now" and found
+            else "'meshd ls --mesh' lists the slots"
+        )
         raise NoIdleSlot(f"of {len(found)} running slots that match, none {what}", hint=hint, matching=len(found))
 
     async def all(

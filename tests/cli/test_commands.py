@@ -17,6 +17,16 @@ def ok(body: Any) -> Any:
     return lambda request, reply: reply.json(body)
 
 
+@pytest.mark.parametrize("name", ["../x", "a b", "a/b", "..", "a@b@c", "a@", "@b", "", "a%2fb"])
+def test_a_word_that_names_no_slot_is_wrong_usage(meshd: Any, server: Any, name: str) -> None:
+    for words in (["show", name], ["inject", name, "hello"], ["attach", name]):
+        done = meshd(*words)
+        assert done.returncode == 2 and "is no name of a slot" in done.stderr, done
+    done = meshd("receipt", name)
+    assert done.returncode == 2 and "is no id of a receipt" in done.stderr
+    assert not server.requests
+
+
 def test_ls_shows_a_table(server: Any, scripted: ModuleType, meshd: Any) -> None:
     broken = {**scripted.SLOT, "name": "claude", "status": "failed", "error": "claude is not on PATH"}
     server.handle = ok({"slots": [scripted.SLOT, broken]})
@@ -101,10 +111,10 @@ def test_the_token_comes_from_option_file_or_environment_in_this_order(
     (tmp_path / "token").write_text("from-file\n")
     try:
         where = {"MESHD_URL": running.url, "MESHD_TOKEN": "from-env"}
-        assert meshd("ls", **where).stdout.startswith("no slots")
-        meshd("ls", "--token-file", str(tmp_path / "token"), **where)
-        meshd("ls", "--token", "from-option", "--url", running.url)
-        meshd("ls", "--url", running.url)
+        assert meshd("ls", "--json", **where).returncode == 0
+        meshd("ls", "--json", "--token-file", str(tmp_path / "token"), **where)
+        meshd("ls", "--json", "--token", "from-option", "--url", running.url)
+        meshd("ls", "--json", "--url", running.url)
     finally:
         running.close()
     sent = [request.headers.get("authorization") for request in running.requests]
@@ -115,7 +125,7 @@ def test_a_token_of_the_environment_is_not_sent_to_the_local_socket(
     server: Any, scripted: ModuleType, meshd: Any
 ) -> None:
     server.handle = ok({"slots": []})
-    assert meshd("ls", MESHD_TOKEN="of-another-daemon").returncode == 0
+    assert meshd("ls", "--json", MESHD_TOKEN="of-another-daemon").returncode == 0
     assert "authorization" not in server.requests[0].headers
 
 

@@ -38,7 +38,7 @@ def test_without_an_idle_slot_it_is_refused_or_queued(daemon: DaemonProcess, mes
     daemon.inject("s1", "slow 30", until="submitted")
     refused = meshd_there("dispatch", "hello", "--label", "team:t1")
     assert refused.returncode == 1
-    assert "none is idle" in refused.stderr
+    assert "none is idle" in refused.stderr and "--queue" in refused.stderr
     queued = meshd_there("dispatch", "hello", "--label", "team:t1", "--queue", "--until", "accepted", "--json")
     assert (queued.returncode, json.loads(queued.stdout)["stage"]) == (0, "accepted"), queued.stderr
     assert meshd_there("dispatch", "hello", "--label", "team").returncode == 2
@@ -58,6 +58,8 @@ def test_a_broadcast_reaches_all_that_match(daemon: DaemonProcess, meshd_there: 
     assert head.split() == ["SLOT", "STAGE"]
     assert [row.split()[:2] for row in rows] == [[f"s{number}@test", "completed"] for number in range(3)]
     assert all("echo: to all" in daemon.lines(f"s{number}") for number in range(3))
+    late = meshd_there("broadcast", "slow 30", "--label", "team:t0", "--until", "completed", "--timeout", "0.2")
+    assert late.returncode == 124 and "2 of 2 not completed within 0.2 s; they go on" in late.stderr
     daemon.call("POST", "/stop/s0")
     partly = meshd_there("broadcast", "again", "--json")
     assert partly.returncode == 1

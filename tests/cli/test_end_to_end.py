@@ -208,11 +208,18 @@ def test_a_slot_is_stopped_started_and_looked_at(serve: Callable[[], Running], m
 def test_tokens_work_over_tcp_until_they_are_revoked(serve: Callable[[], Running], meshd: Any) -> None:
     daemon = serve()
     url = next(word.strip(",") for line in daemon.err.seen for word in line.split() if word.startswith("http://"))
+    none = meshd("token", "create", "--scope", "read", "--slots", "other").stdout.strip()
+    for words in (["ls"], ["ls", "--mesh"]):
+        shown = meshd(*words, "--url", url, MESHD_TOKEN=none)
+        assert (shown.returncode, shown.stdout) == (0, "no slots that this token reaches; the node has 1\n")
     made = json.loads(meshd("token", "create", "--scope", "read", "--label", "t", "--json").stdout)
     assert "demo" in meshd("ls", "--url", url, MESHD_TOKEN=made["token"]).stdout
     refused = meshd("inject", "demo", "hi", "--url", url, MESHD_TOKEN=made["token"])
     assert refused.returncode == 1 and "inject" in refused.stderr
     assert made["kid"] in meshd("token", "list").stdout
+    whole = meshd("token", "revoke", made["token"])  # not its id: never shown, never sent in a path
+    assert whole.returncode == 2 and "meshd token list" in whole.stderr and made["token"] not in whole.stderr
+    assert "no token with this id" in meshd("token", "revoke", "00000000").stderr
     assert meshd("token", "revoke", made["kid"]).returncode == 0
     gone = meshd("ls", "--url", url, "--json", MESHD_TOKEN=made["token"])
     assert (gone.returncode, json.loads(gone.stderr)["error"]["code"]) == (1, "unauthorized")

@@ -73,6 +73,15 @@ def test_init_takes_no_address_or_name_that_can_not_be(meshd: Any, tmp_path: Pat
     assert 'bind = ["10.0.0.1"]' in file.read_text() and 'name = "a1"' in file.read_text()
 
 
+def test_init_takes_a_port_and_warns_of_a_folder_that_is_not_there(meshd: Any, tmp_path: Path) -> None:
+    file = tmp_path / "meshd.toml"
+    done = meshd("init", "--config", str(file), "--port", "9000", "--cwd", str(tmp_path / "nowhere"))
+    assert done.returncode == 0 and f"no folder {tmp_path / 'nowhere'}" in done.stderr
+    assert "port = 9000\n" in file.read_text()
+    there = meshd("init", "--config", str(file), "--force", "--cwd", str(tmp_path))
+    assert there.returncode == 0 and "warning" not in there.stderr
+
+
 # -- doctor --
 
 

@@ -239,6 +239,14 @@ def test_each_rule_names_what_is_wrong(tmp_path: Path, text: str, words: str) ->
     assert any(words in line for line in errors_of(tmp_path, text))
 
 
+@pytest.mark.parametrize(("text", "line"), [('sinks = ["jsonl"]', 1), ('\n[[sinks]]\nplugin = "jsonl"', 2)])
+def test_a_list_of_sinks_is_told_how_to_be_written(tmp_path: Path, text: str, line: int) -> None:
+    [error] = errors_of(tmp_path, text)
+    assert error == (
+        f"meshd.toml:{line}: sinks: must be a table, not a list (write a table for each, as [sinks.<name>])"
+    )
+
+
 def test_a_secret_in_the_wrong_place_is_never_shown(tmp_path: Path) -> None:
     text = "[[nodes]]\nname='a'\nurl='https://a'\ntoken={v}\n"
     for value in ("'hunter-2'", "{ env = 'hunter-2' }", "3", "{ env = 3, hunter = 1 }"):

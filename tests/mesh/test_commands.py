@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from meshd_core.cli.logins import Login, Logins, logged_in
@@ -37,16 +38,18 @@ class Two:
         self.config = near.config
 
     def meshd(self, *words: str, stdin: str | None = None, at: DaemonProcess | None = None) -> Done:
-        daemon = at or self.near
+        return subprocess.run(
+            [sys.executable, "-m", "meshd_core.cli", *words], env=self.environment(at or self.near), text=True,
+            capture_output=True, timeout=60, input=stdin, stdin=subprocess.DEVNULL if stdin is None else None,
+        )  # fmt: skip
+
+    def environment(self, daemon: DaemonProcess) -> dict[str, str]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("MESHD_")}
         places = {
             "MESHD_RUNTIME_DIR": str(daemon.runtime), "MESHD_CONFIG": str(daemon.config),
             "MESHD_STATE_DIR": str(daemon.state), "HOME": str(self.folder),
         }  # fmt: skip
-        return subprocess.run(
-            [sys.executable, "-m", "meshd_core.cli", *words], env={**clean, **places}, text=True, capture_output=True,
-            timeout=60, input=stdin, stdin=subprocess.DEVNULL if stdin is None else None,
-        )  # fmt: skip
+        return {**clean, **places}
 
     def token(self, scope: str, *more: str) -> str:
         made = self.meshd("token", "create", "--scope", scope, *more, at=self.far)
@@ -147,6 +150,12 @@ def test_commands_take_an_address(two: Two) -> None:
 def test_a_login_does_what_the_daemon_does_not_pass_on(two: Two) -> None:
     refused = two.meshd("stop", "two@mac2")
     assert refused.returncode == 1 and "meshd login mac2" in refused.stderr
+    wrong = two.meshd("login", "mac2", "--token-stdin", stdin="meshd_aaaaaaaa_" + "x" * 43)
+    assert wrong.returncode == 1 and "meshd token create --scope control" in wrong.stderr
+    away = two.meshd("login", "mac2", "--at", "http://127.0.0.1:1", "--token-stdin", stdin="meshd_x")
+    assert away.returncode == 69 and "--at" in away.stderr and "serve" not in away.stderr
+    small = two.meshd("login", "mac2", "--token-stdin", stdin=two.token("inject"))
+    assert small.returncode == 0 and "the scope inject" in small.stderr
     assert two.meshd("login", "mac2").returncode == 2  # nobody can be asked
     assert two.meshd("login", "mac9", "--token-stdin", stdin="meshd_x").returncode == 1
     other = two.meshd("login", "mac2", "--at", two.near.url, "--token-stdin", stdin=two.near.token)
@@ -154,11 +163,17 @@ def test_a_login_does_what_the_daemon_does_not_pass_on(two: Two) -> None:
     token = two.token("control")
     done = two.meshd("login", "mac2", "--token-stdin", "--json", stdin=token)
     assert done.returncode == 0 and token not in done.stdout + done.stderr
+    assert "warning" not in two.meshd("login", "mac2", "--token-stdin", stdin=token).stderr
     file = Path(json.loads(done.stdout)["file"])
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert two.meshd("stop", "two@mac2").returncode == 0
     assert two.far.get("/slots/two", SlotDetail).status == "stopped"
     assert two.meshd("start", "two@mac2").returncode == 0
+    attach = [sys.executable, "-m", "meshd_core.cli", "attach", "two@mac2"]
+    with pexpect.spawn(attach[0], attach[1:], env=two.environment(two.near), timeout=30, encoding="utf-8") as terminal:
+        terminal.expect_exact("demo agent ready")
+        terminal.send("typed\r")
+        terminal.expect_exact("echo: typed")
     assert two.meshd("login", "mac2", "--remove").stdout.startswith("forgot")
     assert two.meshd("stop", "two@mac2").returncode == 1
 
