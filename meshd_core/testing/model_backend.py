@@ -41,6 +41,25 @@ class Received(Struct, frozen=True):
     status: int
     earlier: tuple[str, ...] = ()
     """The prompts before this one that came with it."""
+    id: int = 0
+    """Its number, from 1."""
+
+
+class Answered(Struct, frozen=True):
+    """What the model sent to the request with the number `answer_to`, once that was over; in the log a line, too.
+
+    `whole` is false if the client hung up before the end; `text` is what had been sent by then. Times are as
+    `Received.t`, seconds since 1970; None: not a byte was sent.
+    """
+
+    answer_to: int
+    status: int
+    first_byte: float | None = None
+    last_byte: float | None = None
+    whole: bool = False
+    text: str = ""
+    tool: str | None = None
+    """The tool that it called."""
 
 
 class ModelBackend:
@@ -50,6 +69,7 @@ class ModelBackend:
         self._log = log
         self._lock = threading.Lock()
         self._received: list[Received] = []
+        self._answered: list[Answered] = []
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.backend = self
         self._closing = threading.Event()
@@ -76,21 +96,40 @@ class ModelBackend:
         with self._lock:
             return list(self._received)
 
+    def answered(self) -> list[Answered]:
+        """Every answer that is over, in the order of their ends."""
+        with self._lock:
+            return list(self._answered)
+
     def prompts(self) -> list[str]:
         """The prompts of real turns, each once however often its conversation was sent again."""
         return [r.prompt for r in self.received() if r.tools and r.tool_result is None]
 
-    def note(self, conversation: Conversation, protocol: str, status: int) -> None:
-        """Record a request, in memory and as one JSON line in the log."""
-        entry = Received(
-            time.time(), protocol, conversation.model, conversation.stream, conversation.prompt, conversation.tools,
-            conversation.tool_result, status, conversation.earlier,
-        )  # fmt: skip
+    def note(self, conversation: Conversation, protocol: str, status: int) -> int:
+        """Record a request, in memory and as one JSON line in the log; its number."""
         with self._lock:
+            entry = Received(
+                time.time(), protocol, conversation.model, conversation.stream, conversation.prompt,
+                conversation.tools, conversation.tool_result, status, conversation.earlier, len(self._received) + 1,
+            )  # fmt: skip
             self._received.append(entry)
-            if self._log is not None:
-                with self._log.open("ab") as file:
-                    file.write(msgspec.json.encode(entry) + b"\n")
+            self._log_line(entry)
+            return entry.id
+
+    def note_answer(self, answer: Answered) -> None:
+        """Record what was sent, likewise."""
+        with self._lock:
+            self._answered.append(answer)
+            self._log_line(answer)
+
+    def _log_line(self, entry: Received | Answered) -> None:
+        if self._log is not None:
+            with self._log.open("ab") as file:
+                file.write(msgspec.json.encode(entry) + b"\n")
+
+    def times_asked(self, prompt: str) -> int:
+        """How often a turn with this prompt was asked for so far: by a CLI that tries again."""
+        return self.prompts().count(prompt)
 
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond the backend's end."""
@@ -107,6 +146,28 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up in the middle of an answer is no error: CLIs do it at every interrupt."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
+
+
+class _Sending:
+    """One answer on its way."""
+
+    def __init__(self, request: int, plan: Plan) -> None:
+        self._request, self._plan = request, plan
+        self._first: float | None = None
+        self._last: float | None = None
+        self.pieces = 0
+        self.finished = False
+
+    def sent(self) -> None:
+        """Bytes were written just now."""
+        self._last = time.time()
+        self._first = self._first or self._last
+
+    def answered(self) -> Answered:
+        plan = self._plan
+        text = "".join(plan.chunks[: self.pieces])
+        tool = plan.tool.name if plan.tool is not None else None
+        return Answered(self._request, plan.status, self._first, self._last, self.finished, text, tool)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -151,21 +212,32 @@ class _Handler(BaseHTTPRequestHandler):
         except msgspec.MsgspecError:
             self._json(400, protocol.error(400))
             return
+        backend = self.server.backend
         if conversation.wants_json:
             plan = Plan(chunks=(msgspec.json.encode(ROUTE).decode(),))
         else:
-            plan = plan_answer(conversation.prompt, conversation.tools, conversation.tool_result)
-        backend = self.server.backend
-        backend.note(conversation, protocol.name, plan.status)
-        backend.pause(plan.hang_s)
+            tried = backend.times_asked(conversation.prompt)
+            plan = plan_answer(conversation.prompt, conversation.tools, conversation.tool_result, tried)
+        sending = _Sending(backend.note(conversation, protocol.name, plan.status), plan)
+        try:
+            backend.pause(plan.hang_s)
+            self._send_plan(protocol, conversation, plan, sending)
+            sending.finished = True
+        finally:
+            backend.note_answer(sending.answered())
+
+    def _send_plan(self, protocol: ModelProtocol, conversation: Conversation, plan: Plan, sending: "_Sending") -> None:
+        if plan.status == 200 and conversation.stream:
+            self._stream(protocol, conversation, plan, sending)
+            return
         if plan.status != 200:
             self._json(plan.status, protocol.error(plan.status), retry_after=plan.status in (429, 529))
-        elif conversation.stream:
-            self._stream(protocol, conversation, plan)
         else:
             self._json(200, protocol.whole(conversation, plan))
+            sending.pieces = len(plan.chunks)
+        sending.sent()
 
-    def _stream(self, protocol: ModelProtocol, conversation: Conversation, plan: Plan) -> None:
+    def _stream(self, protocol: ModelProtocol, conversation: Conversation, plan: Plan, sending: "_Sending") -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("cache-control", "no-cache")
@@ -175,7 +247,9 @@ class _Handler(BaseHTTPRequestHandler):
         for event in protocol.events(conversation, plan):
             self.wfile.write(event.encode())
             self.wfile.flush()
+            sending.sent()
             if event.pause:
+                sending.pieces += 1
                 self.server.backend.pause(plan.delay_s)
 
     def _body(self) -> bytes:

@@ -6,6 +6,7 @@
 | `HANG<n>` | not a byte for n seconds (default 8), then as usual |
 | `TOOL <command>` | one call of the shell tool with the rest of the line; after its result, `tool finished: <result>` |
 | `ERR<nnn>` | that HTTP status |
+| `ERR<nnn>x<k>` | that status the first k times that this prompt is asked, then as usual |
 | `LONG<n>` | n numbered paragraphs (default 60) |
 | `MD` | markdown: heading, bold, code, list |
 | anything else | `You said: ` and the prompt's first 200 characters |
@@ -51,13 +52,17 @@ def plain_prompt(text: str) -> str:
     return _PASTED.sub("", _CONTEXT.sub("", text)).strip()
 
 
-def plan_answer(prompt: str, tools: Sequence[str], tool_result: str | None) -> Plan:
-    """The answer to `prompt` (see `plain_prompt`), or to `tool_result` if the conversation ends in one."""
+def plan_answer(prompt: str, tools: Sequence[str], tool_result: str | None, tried: int = 0) -> Plan:
+    """The answer to `prompt` (see `plain_prompt`), or to `tool_result` if the conversation ends in one.
+
+    `tried`: how often this prompt was answered before.
+    """
     if tool_result is not None:
         return Plan(chunks=("tool finished: ", tool_result.strip()[:200] or "(no output)"))
     if not tools:
         return Plan(chunks=(SIDE_ANSWER,))
-    if match := re.search(r"\bERR(\d{3})\b", prompt):
+    match = re.search(r"\bERR(\d{3})(?:x(\d+))?\b", prompt)
+    if match and (match[2] is None or tried < int(match[2])):
         return Plan(status=int(match[1]))
     hang = re.search(r"\bHANG(\d*)\b", prompt)
     hang_s = float(hang[1] or 8) if hang else 0.0

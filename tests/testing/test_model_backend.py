@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshd_core.testing.model_backend import ModelBackend
+from meshd_core.testing.model_backend import Answered, ModelBackend
 
 TOOLS: dict[str, list[dict[str, Any]]] = {
     "/v1/messages": [{"name": "Bash", "input_schema": {}}],
@@ -174,10 +174,57 @@ def test_each_request_is_one_line_of_the_log(backend: ModelBackend, tmp_path: Pa
     ask(backend, "/v1/messages", "one")
     ask(backend, "/v1/chat/completions", "two", stream=True)
     lines = [json.loads(line) for line in (tmp_path / "model.jsonl").read_text().splitlines()]
-    assert [(line["protocol"], line["prompt"], line["stream"]) for line in lines] == [
+    assert [(line["protocol"], line["prompt"], line["stream"]) for line in lines if "prompt" in line] == [
         ("anthropic", "one", False),
         ("chat", "two", True),
     ]
+    assert [(line["answer_to"], line["text"]) for line in lines if "prompt" not in line] == [
+        (1, "You said: one"),
+        (2, "You said: two"),
+    ]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_was_sent_and_when_is_known(backend: ModelBackend, path: str, stream: bool) -> None:
+    ask(backend, path, "HANG1 hello", stream=stream)
+    (received,), (answered,) = backend.received(), _answers(backend, 1)
+    assert (answered.answer_to, answered.status, answered.whole) == (received.id, 200, True)
+    assert answered.text == "You said: HANG1 hello"
+    assert answered.first_byte is not None
+    assert answered.last_byte is not None
+    assert received.t + 0.9 <= answered.first_byte <= answered.last_byte
+
+
+def test_an_answer_that_the_client_hung_up_on_is_not_whole(backend: ModelBackend) -> None:
+    connection = http.client.HTTPConnection(backend.url.removeprefix("http://"), timeout=10)
+    body = {"stream": True, "messages": [{"role": "user", "content": "SLOW8"}], "tools": TOOLS["/v1/messages"]}
+    connection.request("POST", "/v1/messages", json.dumps(body))
+    connection.getresponse().read(600)
+    connection.close()
+    (answered,) = _answers(backend, 1)
+    assert not answered.whole
+    assert "word1 " in answered.text
+    assert "word80" not in answered.text
+
+
+def test_a_status_for_the_first_tries_only(backend: ModelBackend) -> None:
+    statuses = [ask(backend, "/v1/messages", "ERR429x2 again")[0] for _ in range(3)]
+    assert statuses == [429, 429, 200]
+    assert [(one.status, one.text) for one in _answers(backend, 3)] == [
+        (429, ""),
+        (429, ""),
+        (200, "You said: ERR429x2 again"),
+    ]
+
+
+def _answers(backend: ModelBackend, count: int) -> list[Answered]:
+    """The answers, once there are `count`: the client may have all bytes a moment before the backend notes it."""
+    deadline = time.monotonic() + 10
+    while len(backend.answered()) < count:
+        assert time.monotonic() < deadline, backend.answered()
+        time.sleep(0.01)
+    return backend.answered()
 
 
 def test_it_ends_at_once_while_it_hangs(tmp_path: Path) -> None:
