@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 PORT ?= 9451
 
-.PHONY: run test check format test-agents test-supabase test-matrix bench docs clean
+.PHONY: run test check format test-agents record-agents test-supabase test-matrix bench docs clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/meshd demo --port $(PORT)
@@ -24,9 +24,14 @@ check: $(VENV)/installed-dev
 
 # Two CLIs at a time; AGENTS=codex,gemini picks. They come from npm into a cache outside this folder
 # (tests/agents/versions.toml).
-AGENTS ?= claude,opencode,codex,gemini
 test-agents: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/agents --agents=$(AGENTS) -n 2 --dist loadgroup
+	$(BIN)/python -m pytest tests/agents --agents=$(or $(AGENTS),all) -n 2 --dist loadgroup
+
+# Records every pinned version again, into tests/corpus, without a network; AGENTS=claude-2.1.332 and
+# SCENARIOS=one-line,interrupt pick.
+record-agents: $(VENV)/installed-dev
+	$(BIN)/python -m meshd_core.testing.corpus --pins tests/agents/versions.toml --corpus tests/corpus \
+	  --agents="$(AGENTS)" --scenarios="$(SCENARIOS)"
 
 # The real @supabase/lite from npm, on embedded PGlite; kept in the same cache.
 test-supabase: $(VENV)/installed-dev

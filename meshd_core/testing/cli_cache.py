@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 INSTALL_TIMEOUT_S = 600.0
 
@@ -24,6 +25,12 @@ class PinnedCli(Struct, frozen=True, forbid_unknown_fields=True):
     package: str
     version: str
     binary: str
+    also: tuple[str, ...] = ()
+    """Further versions that the corpus has recordings of."""
+
+    def versions(self) -> "tuple[PinnedCli, ...]":
+        """One for each version, the pinned one first."""
+        return tuple(replace(self, version=version, also=()) for version in (self.version, *self.also))
 
 
 def read_pins(path: Path) -> dict[str, PinnedCli]:

@@ -107,8 +107,9 @@ def _text(content: str | list[Block] | None) -> str:
 
 
 def earlier_prompts(messages: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The prompts in the texts of all user messages but the last."""
-    return tuple(prompt for texts in messages[:-1] if (prompt := last_prompt(texts)))
+    """The prompts in the texts of all user messages but `last_prompt` of the last: queued ones come in one message."""
+    found = [[prompt for text in texts if (prompt := plain_prompt(text))] for texts in messages]
+    return tuple(prompt for texts in (*found[:-1], *(texts[:-1] for texts in found[-1:])) for prompt in texts)
 
 
 def last_prompt(texts: Sequence[str]) -> str:

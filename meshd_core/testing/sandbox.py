@@ -1,7 +1,8 @@
 """Homes for real agent CLIs: nothing of the person's is read or changed, no question is asked, no network is needed.
 
 Each function writes a CLI's configuration below a folder and returns the environment that makes the CLI use it and the
-fake model backend. Facts measured with claude 2.1.330, opencode 1.18.33, codex 0.169.0 and gemini-cli 0.61.0.
+fake model backend. Facts measured with claude 2.1.330, opencode 1.18.33, codex 0.169.0, gemini-cli 0.61.0 and pi
+0.73.1.
 """
 
 import os
@@ -33,15 +34,18 @@ def base_environment(home: Path) -> dict[str, str]:
     return environment
 
 
-def claude_home(home: Path, cwd: Path, backend_url: str) -> dict[str, str]:
-    """A home of claude that trusts `cwd` and talks to `backend_url`."""
+def claude_home(home: Path, cwd: Path, backend_url: str, *, key_approved: bool = True) -> dict[str, str]:
+    """A home of claude that trusts `cwd` and talks to `backend_url`; without an approved key it asks for that first."""
     config_dir = home / ".claude"
     _write_json(
         config_dir / ".claude.json",
         {
             "hasCompletedOnboarding": True,
             "theme": "dark",
-            "customApiKeyResponses": {"approved": [FAKE_KEY[-APPROVED_KEY_CHARACTERS:]], "rejected": []},
+            "customApiKeyResponses": {
+                "approved": [FAKE_KEY[-APPROVED_KEY_CHARACTERS:]] if key_approved else [],
+                "rejected": [],
+            },
             "projects": {str(cwd): {"hasTrustDialogAccepted": True}},
         },
     )
@@ -120,6 +124,16 @@ def gemini_home(home: Path, cwd: Path, backend_url: str) -> dict[str, str]:
         "GEMINI_API_KEY": FAKE_KEY,
         "GOOGLE_GEMINI_BASE_URL": backend_url,
     }
+
+
+def pi_home(home: Path, cwd: Path, backend_url: str) -> dict[str, str]:
+    """A home of pi that talks to `backend_url`; it trusts any `cwd` and runs every command unasked."""
+    folder = home / ".pi/agent"
+    model = {"id": MODEL, "name": "Fake model", "input": ["text"], "contextWindow": 200000, "maxTokens": 8192}
+    provider = {"baseUrl": f"{backend_url}/v1", "api": "openai-completions", "apiKey": FAKE_KEY, "models": [model]}
+    _write_json(folder / "models.json", {"providers": {"fake": provider}})
+    _write_json(folder / "settings.json", {"defaultProvider": "fake", "defaultModel": MODEL})
+    return {**base_environment(home), "PI_OFFLINE": "1"}
 
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:

@@ -13,7 +13,8 @@ from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.testing.model_backend import ModelBackend
 from meshd_core.testing.sandbox import claude_home, codex_home, gemini_home, opencode_home
 
-PINS = read_pins(Path(__file__).parent / "versions.toml")
+HOMES = {"claude": claude_home, "opencode": opencode_home, "codex": codex_home, "gemini": gemini_home}
+PINS = {name: pin for name, pin in read_pins(Path(__file__).parent / "versions.toml").items() if name in HOMES}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,8 +72,7 @@ def _slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
     home, cwd = folder / "home", folder / "work"
     cwd.mkdir()
     args = ["--permission-mode", "manual"] if name == "claude" else []
-    homes = {"claude": claude_home, "opencode": opencode_home, "codex": codex_home, "gemini": gemini_home}
-    env = homes[name](home, cwd, backend_url)
+    env = HOMES[name](home, cwd, backend_url)
     lines = [f'{key} = "{value}"' for key, value in env.items()]
     return "\n".join(
         [

@@ -145,6 +145,7 @@ def test_context_and_wrappers_around_a_prompt_are_not_part_of_it(backend: ModelB
     ]
     post(backend, "/v1/messages", {"messages": [{"role": "user", "content": blocks}], "tools": TOOLS["/v1/messages"]})
     assert backend.prompts() == ["one\ntwo"]
+    assert backend.received()[0].earlier == ("ERR429",)
 
 
 def test_a_prompt_behind_the_result_of_a_refused_call_is_answered(backend: ModelBackend) -> None:

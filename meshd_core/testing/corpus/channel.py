@@ -1,0 +1,56 @@
+"""What a kind's session reports while an agent is recorded, with times; in a thread, since `watch` is a task."""
+
+import asyncio
+import contextlib
+import threading
+import time
+
+from meshd_core.contracts.kinds import AgentKind, AgentSession, Observation, Run
+
+RESTART_PAUSE_S = 1.0
+CLOSE_TIMEOUT_S = 10.0
+
+
+class Channel:
+    """Follows one run until `close`. A `watch` that fails is started again, as core does."""
+
+    def __init__(self, kind: AgentKind, run: Run) -> None:
+        self._session: AgentSession = kind.session(run)
+        self._reports: list[tuple[float, Observation]] = []
+        self.failures: list[str] = []
+        self._loop = asyncio.new_event_loop()
+        self._task = self._loop.create_task(self._follow())
+        self._thread = threading.Thread(target=self._run_loop, daemon=True)
+        self._thread.start()
+
+    def reports(self) -> list[tuple[float, Observation]]:
+        """Each report with its time, seconds since 1970, oldest first."""
+        return list(self._reports)
+
+    def resume_meta(self) -> dict[str, str]:
+        return dict(self._session.resume_meta())
+
+    def close(self) -> None:
+        with contextlib.suppress(RuntimeError):  # closed: `watch` has returned, the kind has no channel
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _run_loop(self) -> None:
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._task)
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
+            self._loop.close()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._session.watch(self._report)
+                return
+            except Exception as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(RESTART_PAUSE_S)
+
+    def _report(self, observation: Observation) -> None:
+        self._reports.append((time.time(), observation))
