@@ -69,6 +69,8 @@ class SanitizeRules(Struct, frozen=True, forbid_unknown_fields=True):
     """A leading `!` runs a shell command: put two spaces before it."""
     trailing_mention: str = ""
     """Characters (as `@$`) whose word at the end opens a popup that eats Enter: append a space."""
+    refuse: tuple[str, ...] = ()
+    """Patterns of prompts that nothing makes harmless: they are not typed. pi trims a prompt before it looks for `!`."""
     newlines: Literal["keep", "space"] = "keep"
     """`space` for a CLI that has no paste mode and would run each line."""
 
@@ -154,6 +156,8 @@ class KindProfile(Struct, frozen=True, forbid_unknown_fields=True):
     """Silence while busy after which the activity is `stuck`."""
     api_complete: bool = False
     """The session's own API reports idle reliably; it outranks the screen for the end of a turn."""
+    resume_args: tuple[str, ...] = ()
+    """Arguments that continue the last conversation, for a kind without a `launch` of its own."""
     measured: tuple[str, ...] = ()
     """The agent's versions, exactly, that all of this was measured with."""
     variants: tuple[Variant, ...] = ()
@@ -172,6 +176,8 @@ class LaunchSpec(Struct, frozen=True):
     env: Mapping[str, str]
     """The environment that the agent will have, already scrubbed of the daemon's secrets."""
     resume: bool = False
+    resume_args: tuple[str, ...] = ()
+    """The profile's, if the last conversation is to be continued."""
     last_meta: Mapping[str, str] = field(default_factory=dict)
     """`Launch.meta` of the slot's last run and its session's `resume_meta`, for resuming; empty if there was none."""
 
@@ -263,7 +269,7 @@ class AgentKind:
 
     def launch(self, spec: LaunchSpec) -> Launch:
         """How to start the agent for `spec`. The default runs the command with the slot's arguments."""
-        return Launch(argv=(*spec.command, *spec.args))
+        return Launch(argv=(*spec.command, *spec.args, *spec.resume_args))
 
     def session(self, run: Run) -> AgentSession:
         """The agent's own channels for `run`."""

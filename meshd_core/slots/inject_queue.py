@@ -25,7 +25,7 @@ from meshd_core.slots.draft_hold import DraftHold
 from meshd_core.slots.human_typing import TypingHold
 from meshd_core.slots.readiness import Readiness
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, fingerprint, reached
-from meshd_core.slots.sanitize import sanitize
+from meshd_core.slots.sanitize import refused, sanitize
 from meshd_core.slots.typist import TypingFailed, TypingInDoubt, Typist
 from meshd_core.types import (
     MAX_PROMPT_BYTES,
@@ -128,6 +128,11 @@ class InjectQueue:
         text, changes = sanitize(request.text, self._profile.sanitize)
         if request.submit and not text.strip():
             raise InvalidField("text: nothing is left to submit", hint="send a prompt that is not only blanks")
+        if (pattern := refused(text, self._profile.sanitize)) is not None:
+            raise InvalidField(
+                f"text: {self._profile.title} would not take it as a prompt: it matches {pattern!r}",
+                hint="begin it with a word",
+            )
         self._readiness.require(request, bool(self._queue), self.human)
         if len(self._queue) >= MAX_QUEUED:
             raise QueueFull(f"{self._slot} has {MAX_QUEUED} prompts queued", limit=MAX_QUEUED)

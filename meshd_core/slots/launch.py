@@ -48,7 +48,7 @@ class Launcher:
         self.check()
         spec = LaunchSpec(
             slot=section.name, node=self._node, command=self._command(), args=tuple(section.args), cwd=str(cwd),
-            env=env, resume=resume, last_meta=last_meta,
+            env=env, resume=resume, resume_args=self.profile.resume_args if resume else (), last_meta=last_meta,
         )  # fmt: skip
         launch = self._prepare(self._kind, spec)
         return SpawnSpec(

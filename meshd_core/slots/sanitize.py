@@ -41,6 +41,11 @@ def sanitize(text: str, rules: SanitizeRules) -> tuple[str, tuple[str, ...]]:
     return text, tuple(changes)
 
 
+def refused(text: str, rules: SanitizeRules) -> str | None:
+    """The pattern by which `text` may not be typed at all; None: it may."""
+    return next((pattern for pattern in rules.refuse if re.search(pattern, text)), None)
+
+
 def _ends_in_mention(text: str, marks: str) -> bool:
     words = text.split(" ")[-1].split("\n")[-1].split("\t")[-1]
     return bool(words) and words[0] in marks

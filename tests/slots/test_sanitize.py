@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd_core.contracts.kinds import SanitizeRules
-from meshd_core.slots.sanitize import sanitize
+from meshd_core.slots.sanitize import refused, sanitize
 
 STRICT = SanitizeRules(leading_bang=True, trailing_mention="@$")
 
@@ -48,3 +48,10 @@ def test_what_is_harmless_stays(text: str) -> None:
 
 def test_a_cli_without_a_paste_mode_gets_one_line() -> None:
     assert sanitize("one\n\ntwo\n", SanitizeRules(newlines="space")) == ("one two", ("newlines_to_spaces",))
+
+
+def test_what_nothing_makes_harmless_is_refused_by_its_pattern() -> None:
+    rules = SanitizeRules(refuse=(r"^\s*!", r"^/exit\b"))
+    assert refused("  !ls", rules) == r"^\s*!"
+    assert refused("/exit now", rules) == r"^/exit\b"
+    assert refused("say !", rules) is None

@@ -1,8 +1,13 @@
 """The generic kind: options become a profile, and nothing is claimed that can't be seen."""
 
+import tomllib
+from pathlib import Path
+
 import msgspec
 import pytest
 from meshd_generic import GenericKind, GenericOptions
+
+from meshd_core.api import LaunchSpec
 
 KIND = GenericKind()
 
@@ -55,3 +60,27 @@ def test_plain_typing_makes_newlines_spaces_and_pasting_keeps_them() -> None:
 def test_a_wrong_option_is_an_error_that_names_it(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=message):
         options(**wrong)
+
+
+def test_a_pause_by_a_limit_is_told_before_work_is() -> None:
+    profile = KIND.profile_for(options(busy="working", limited="retrying"))
+    assert [rule.state for rule in profile.rules] == ["limited", "busy"]
+
+
+def test_a_resume_adds_its_arguments() -> None:
+    profile = KIND.profile_for(options(resume=["--continue"]))
+    spec = LaunchSpec("s", "n", ("agent",), ("--fast",), "/", {}, resume=True, resume_args=profile.resume_args)
+    assert KIND.launch(spec).argv == ("agent", "--fast", "--continue")
+
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.toml"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_a_whole_agent_in_some_forty_lines(example: Path) -> None:
+    text = example.read_text()
+    (slot,) = tomllib.loads(text)["slots"]
+    profile = KIND.profile_for(options(**slot["options"]))
+    assert profile.proves == "completed"
+    assert {rule.state for rule in profile.rules} >= {"busy", "idle"}
+    assert len(text.splitlines()) <= 45

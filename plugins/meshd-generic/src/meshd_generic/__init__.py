@@ -30,6 +30,7 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
     ready: str | None = None
     busy: str | None = None
     waiting: str | None = None
+    limited: str | None = None
     rows: Annotated[int, Meta(ge=0, le=500)] = 5
     title_ready: str | None = None
     title_busy: str | None = None
@@ -45,9 +46,11 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
     second_enter: bool = False
     leading_bang: bool = False
     trailing_mention: str = ""
+    refuse: tuple[str, ...] = ()
     accept: str | None = None
     deny: str | None = None
     interrupt: tuple[str, ...] = ("\x03",)
+    resume: tuple[str, ...] = ()
     exit: tuple[str, ...] = ()
     exit_grace_s: Seconds = 5.0
     term_grace_s: Seconds = 5.0
@@ -74,8 +77,8 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
         return begins and ends
 
 
-_PATTERNS = ("ready", "busy", "waiting", "title_ready", "title_busy", "title_waiting", "input_box",
-             "live", "drop", "strip", "echo")  # fmt: skip
+_PATTERNS = ("ready", "busy", "waiting", "limited", "title_ready", "title_busy", "title_waiting", "input_box",
+             "refuse", "live", "drop", "strip", "echo")  # fmt: skip
 
 
 def _check_pattern(option: str, pattern: str | None) -> None:
@@ -85,12 +88,12 @@ def _check_pattern(option: str, pattern: str | None) -> None:
         re.compile(pattern, re.MULTILINE)
     except re.error as error:
         raise ValueError(f"{option}: not a regular expression: {error}") from error
-    if option in ("ready", "busy", "waiting") and pattern.endswith(" ") and not pattern.endswith("\\ "):
+    if option in ("ready", "busy", "waiting", "limited") and pattern.endswith(" ") and not pattern.endswith("\\ "):
         raise ValueError(f"{option}: rows are searched without the blanks at their ends: leave out the last one")
 
 
 def _rules(options: GenericOptions) -> Iterable[Rule]:
-    """Waiting first, then busy, then ready: a program that shows its prompt while it works is not idle."""
+    """Waiting, limited, busy, and ready last: a program that shows its prompt while it works is not idle."""
     choices = tuple(
         DialogOption(name, name) for name, keys in (("accept", options.accept), ("deny", options.deny)) if keys
     )
@@ -102,6 +105,8 @@ def _rules(options: GenericOptions) -> Iterable[Rule]:
         yield Rule(
             "generic-title-waiting", "waiting", options.title_waiting, "title", dialog="question", options=choices
         )
+    if options.limited is not None:
+        yield Rule("generic-limited", "limited", options.limited, last_rows=options.rows)
     if options.busy is not None:
         yield Rule("generic-busy", "busy", options.busy, last_rows=options.rows)
     if options.title_busy is not None:
@@ -136,11 +141,13 @@ def _profile(options: GenericOptions) -> KindProfile:
         sanitize=SanitizeRules(
             leading_bang=options.leading_bang,
             trailing_mention=options.trailing_mention,
+            refuse=options.refuse,
             newlines=options.newlines or newlines,
         ),
         exit=ExitRecipe(keys=options.exit, grace_s=options.exit_grace_s, term_grace_s=options.term_grace_s),
         keys=Keys(accept=options.accept, deny=options.deny, interrupt=options.interrupt),
         transcript=TranscriptRules(live=options.live, drop=options.drop, strip=options.strip, echo=options.echo),
+        resume_args=options.resume,
         quiet_s=options.quiet_s,
         stuck_after_s=options.stuck_after_s,
     )
