@@ -70,7 +70,7 @@ class SanitizeRules(Struct, frozen=True, forbid_unknown_fields=True):
     trailing_mention: str = ""
     """Characters (as `@$`) whose word at the end opens a popup that eats Enter: append a space."""
     refuse: tuple[str, ...] = ()
-    """Patterns of prompts that nothing makes harmless: they are not typed. pi trims a prompt before it looks for `!`."""
+    """Patterns of prompts that are not typed: nothing makes them harmless. pi trims before it looks for `!`."""
     newlines: Literal["keep", "space"] = "keep"
     """`space` for a CLI that has no paste mode and would run each line."""
 
