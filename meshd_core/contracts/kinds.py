@@ -12,6 +12,9 @@ from packaging.specifiers import SpecifierSet
 
 from meshd_core.types import ActivityState, DialogOption, Source, Stage
 
+TIME_UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
+"""Groups of a rule that say how long a limit goes on."""
+
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     """One marker: if `pattern` is found, the agent is in `state`.
@@ -20,6 +23,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     rules beat every signal: trust, login, key and theme screens, which agents' own signals do not know. `versions` is
     a PEP 440 specifier set of the agent's versions that the marker was seen in; empty means all. With a version outside
     of it the rule is not used; while the version is not known yet, it is. Raises ValueError for what is no such set.
+
+    Groups named `hours`, `minutes` and `seconds` match numbers: how long a limit goes on, for `Activity.until`.
     """
 
     id: str

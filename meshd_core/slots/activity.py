@@ -13,6 +13,7 @@ import msgspec
 
 from meshd_core.clock import monotonic, rfc3339
 from meshd_core.contracts.kinds import KindProfile, Observation, Rule
+from meshd_core.slots.countdown import Countdown
 from meshd_core.slots.versions import rule_holds
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Source
@@ -52,6 +53,7 @@ class ActivityTracker:
         self._latest: dict[Source, Observation] = {}
         self._made_at: dict[Source, float] = {}
         self._override: Observation | None = None
+        self._countdown = Countdown()
         self._stuck = False
         self._unseen = False
         self._signalled = False
@@ -157,11 +159,17 @@ class ActivityTracker:
             source = source_of(rule)
             if (source in seen and not rule.override) or (match := compiled.search(screen, title)) is None:
                 continue
+            if rule.override and override is not None:
+                continue
             observation = observed(rule, match)
+            if (until := self._countdown.ends_at(rule.id, match)) is not None:
+                observation = msgspec.structs.replace(observation, until=until)
             if rule.override:
-                override = override or observation
+                override = observation
             else:
                 seen[source] = observation
+        if not any(one.until for one in (override, *seen.values()) if one is not None):
+            self._countdown.over()
         self._override = override
         for source in ("title", "screen"):
             found = seen.get(source)

@@ -78,3 +78,16 @@ def test_rules_of_another_version_are_ruled_out(make_daemon: Any, short_tmp: Pat
     assert (new.profile.measured, new.profile.variants, rules(new)["old-idle"]) == (False, (), "other_version")
     assert new.profile.measured_with == ("1.4.0",)
     assert next(rule for rule in new.rules if rule.rule == "old-idle").matched == "demo>"
+
+
+def test_a_busy_agent_that_says_nothing_for_long_is_stuck(make_daemon: Any, short_tmp: Path) -> None:
+    daemon = make_daemon(slot("one", "1.4.0"), install(short_tmp))  # this kind is stuck after a second
+    daemon.wait_for("one", "idle")
+    daemon.inject("one", "hang", until="submitted")
+    found = daemon.wait_for("one", "stuck")
+    assert [seen.source for seen in found.activity.evidence][:2] == ["quiet", "signal"]
+    told = explain(daemon, "one")
+    assert told.queue.blocked_by == ("stuck",)
+    assert told.silent_s >= told.stuck_after_s == 1.0
+    daemon.call("POST", "/interrupt/one", {})
+    assert daemon.wait_for("one", "idle").activity.state == "idle"

@@ -1,10 +1,13 @@
 """Evidence decides: in order of trust, with overrides, and `unknown` without any."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
+from meshd_core.clock import now_ms
 from meshd_core.contracts.kinds import KindProfile, Observation, Rule
+from meshd_core.slots import countdown
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import DialogOption
@@ -17,6 +20,7 @@ PROFILE = KindProfile(
         Rule("ask", "waiting", r"(May I\?.*)", dialog="approval", options=OPTIONS),
         Rule("run", "waiting", r"run \$ (?P<command>.+)\n(Sure\?)", dialog="approval", options=OPTIONS),
         Rule("busy", "busy", r"working"),
+        Rule("limit", "limited", r"retry in (?:(?P<minutes>\d+)m )?(?P<seconds>\d+)s"),
         Rule("old", "busy", r"loading", versions="<2"),
         Rule("title-idle", "idle", r"^ready$", where="title"),
         Rule("idle", "idle", r"^> "),
@@ -142,3 +146,38 @@ def test_a_dialogs_command_is_the_agents_own_word_for_it_else_what_the_screen_sh
     tracker.look("run $ rm -r some…\nSure?", "")
     assert tracker.dialog is not None
     assert (tracker.activity.state, tracker.dialog.command) == ("waiting", "rm -r something/long")
+
+
+def until(tracker: ActivityTracker, screen: str) -> float:
+    """How many seconds the limit goes on, by what the tracker makes of `screen` now."""
+    tracker.look(screen, "")
+    assert (tracker.activity.state, tracker.activity.until) != ("limited", None)
+    assert tracker.activity.until is not None
+    return (datetime.fromisoformat(tracker.activity.until) - datetime.now(UTC)).total_seconds()
+
+
+def test_a_limit_has_the_end_that_the_screen_tells(tracker: ActivityTracker) -> None:
+    assert until(tracker, "retry in 12s") == pytest.approx(12, abs=1)
+    end = tracker.activity.until
+    for screen in ("retry in 12s", "retry in 11s", "⠋ retry in 11s"):  # drawn anew, and counted down
+        assert until(tracker, screen) == pytest.approx(12, abs=1)
+    assert tracker.activity.until == end
+    assert until(tracker, "retry in 1m 30s") == pytest.approx(90, abs=1)
+
+
+def test_seconds_that_are_drawn_once_do_not_move_the_end(tracker: ActivityTracker) -> None:
+    tracker.look("retry in 5s", "")
+    end = tracker.activity.until
+    with pytest.MonkeyPatch.context() as patch:
+        later = now_ms() + 4_500
+        patch.setattr(countdown, "now_ms", lambda: later)
+        tracker.look("⠋ retry in 5s", "")
+        assert tracker.activity.until == end
+        tracker.look("> ", "")
+        tracker.look("retry in 5s", "")
+        assert tracker.activity.until != end
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "1" * 5000])
+def test_an_absurd_time_is_bounded(tracker: ActivityTracker, number: str) -> None:
+    assert until(tracker, f"retry in {number}s") < 367 * 86_400

@@ -93,6 +93,12 @@ def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None
     assert match(screen) == expected
 
 
+def test_a_retry_tells_when_it_comes() -> None:
+    rule = next(rule for rule in PROFILE.rules if rule.id == "claude-rate-limit")
+    found = re.search(rule.pattern, RETRY, re.MULTILINE)
+    assert found is not None and found["seconds"] == "2"
+
+
 @pytest.mark.parametrize("about", [TRUST, API_KEY, THEME, APPROVAL, HELP, "❯ Select login method:"])
 def test_a_conversation_about_such_a_screen_is_not_one(about: str) -> None:
     assert match(f"● It showed this:\n{about}\n\n{INPUT}") == ("claude-idle", "idle")

@@ -55,7 +55,7 @@ RULES = (
     ),
     Rule(
         "claude-rate-limit", "limited",
-        r"^\S [^\n]*\b429\b[^\n]*· retrying in \d+ ?s · attempt \d+/\d+",
+        r"^\S [^\n]*\b429\b[^\n]*· retrying in (?P<seconds>\d+) ?s · attempt \d+/\d+",
         override=True, last_rows=12,
     ),
     Rule("claude-busy", "busy", r"\besc to interrupt\b", last_rows=4),

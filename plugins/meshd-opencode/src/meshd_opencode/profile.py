@@ -8,7 +8,12 @@ from meshd_core.api import ExitRecipe, Keys, KindProfile, Rule, SanitizeRules, S
 RULES = (
     # Neither question nor options: the API knows the exact command, and its words are to be shown.
     Rule("opencode-approval", "waiting", r"^ *┃ *△ Permission required", dialog="approval", last_rows=20),
-    Rule("opencode-retry", "limited", r"\[retrying in [^\]\n]*attempt #\d+\]", last_rows=3),
+    Rule(
+        "opencode-retry",
+        "limited",
+        r"\[retrying in (?:(?P<hours>\d+)h *)?(?:(?P<minutes>\d+)m *)?(?:(?P<seconds>\d+)s)?[^\]\n]*attempt #\d+\]",
+        last_rows=3,
+    ),
     Rule("opencode-busy", "busy", r"\besc (?:again to )?interrupt\b", last_rows=3),
     Rule("opencode-idle", "idle", r"^ *╹▀{20}[^\n]*\n[^\n]*ctrl\+p commands", confidence=0.6),
 )
