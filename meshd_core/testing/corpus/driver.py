@@ -201,6 +201,7 @@ class Driver:
         try:
             self.wait_request(before + 1, within_s)
         except ScenarioFailed:
+            self.mark("enter again")
             self.key("\r")
             self.wait_request(before + 1, within_s)
 

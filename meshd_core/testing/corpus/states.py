@@ -67,14 +67,12 @@ class _Timeline:
         entered = self._between([typed.at for typed in self._facts.typed], end, following)
         if exchange.tool is not None:
             self._call(end, following)
-        elif exchange.status != 200 and (
-            self._between(self._stops, end, following) or (following is not None and not entered)
-        ):
-            self._set(end, RETRYING)
-        elif following is not None and not entered:
-            self._set(end, ANYTHING)  # the agent goes on by itself: a queued prompt
-        else:
+        elif exchange.status != 200 and self._between(self._stops, end, following):
+            self._set(end, ANYTHING)  # it may have been the last try
+        elif following is None or entered:
             self._set(end, IDLE)
+        else:  # the agent goes on by itself: another try, or a queued prompt
+            self._set(end, ANYTHING if exchange.status == 200 else RETRYING)
 
     def _call(self, end: float, following: float | None) -> None:
         """A tool call: the tool runs, or its question is open."""

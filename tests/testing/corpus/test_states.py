@@ -73,7 +73,7 @@ def test_refusals_while_it_tries_again_and_when_it_gives_up() -> None:
     ]  # fmt: skip
     assert spans(TYPED, refused(2.2, 500), refused(3.0, 500))[4:] == [(2.3, ("limited", "busy")), (3.1, ("idle",))]
     facts = Facts(ready=[1.0], typed=[Typed("hi", 2.0)], interrupts=[4.0])
-    assert spans(facts, refused(2.2))[4:] == [(2.3, ("limited", "busy")), (4.0, ()), (5.0, ("idle",))]
+    assert spans(facts, refused(2.2), refused(3.0))[4:] == [(2.3, ("limited", "busy")), (3.1, ()), (5.0, ("idle",))]
 
 
 def test_nothing_is_known_of_one_that_leaves() -> None:
