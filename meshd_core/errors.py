@@ -70,7 +70,7 @@ class OriginNotAllowed(MeshdError):
 
 
 class NotProxied(MeshdError):
-    """Keys, interrupts, lifecycle, size and a writable attach of a slot on another node.
+    """Keys, interrupts, lifecycle, size and attaching of a slot on another node.
 
     Way out: Ask that node: `details.url`; `meshd login <node>` keeps a token of it.
     """

@@ -42,7 +42,7 @@ def keys(client: MeshdClient, as_json: bool, slot: str, keys: tuple[str, ...], f
     if as_json:
         show_json(found)
     else:
-        click.echo(f"{found.slot}: {found.bytes_written} bytes")
+        click.echo(clean(f"{found.slot}: {found.bytes_written} bytes"))
 
 
 @click.command()
@@ -64,7 +64,7 @@ def interrupt(client: MeshdClient, as_json: bool, slot: str) -> None:
     elif found.activity.state == "busy":
         raise NotReached(f"{slot} is still busy", hint=f"meshd screen {slot}")
     else:
-        click.echo(f"{found.name}: {found.activity.state}")
+        click.echo(clean(f"{found.name}: {found.activity.state}"))
 
 
 @click.command()
@@ -121,7 +121,7 @@ def resize(client: MeshdClient, as_json: bool, slot: str, rows: int, cols: int) 
     if as_json:
         show_json(found)
     else:
-        click.echo(f"{found.name}: {found.size.cols} x {found.size.rows}")
+        click.echo(clean(f"{found.name}: {found.size.cols} x {found.size.rows}"))
 
 
 def _show(dialog: Dialog) -> None:

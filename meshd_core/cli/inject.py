@@ -179,7 +179,7 @@ def conclude(found: Receipt, until: Until, timeout_s: float, as_json: bool) -> N
     elif found.reply:
         click.echo(_lines(found.reply))
     elif succeeded(found, until):
-        click.echo(f"{found.stage} {found.id}")
+        click.echo(clean(f"{found.stage} {found.id}"))
     if succeeded(found, until):
         if found.capped and not as_json:
             note(f"this kind of agent can't prove more than {found.stage!r}")

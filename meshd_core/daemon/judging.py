@@ -68,7 +68,7 @@ class Judge:
         return ConfigInvalid(
             f"{self._places.config_file.name} is not right ({count} problem{'s' if count > 1 else ''});"
             " nothing was changed",
-            hint="'meshd config check' says the same",
+            hint=f"'meshd config check {self._places.config_file}' says the same",
             problems=[
                 {"place": problem.place, "reason": problem.reason, "hint": problem.hint} for problem in errors.problems
             ],

@@ -61,6 +61,15 @@ def test_show_and_screen_tell_what_the_daemon_told(server: Any, scripted: Module
     assert meshd("screen", "demo").stdout == "demo> hi\n\N{REPLACEMENT CHARACTER}]0;evil\N{REPLACEMENT CHARACTER}\n"
 
 
+def test_a_name_that_a_lying_node_gives_does_nothing_to_the_terminal(
+    server: Any, scripted: ModuleType, meshd: Any
+) -> None:
+    server.handle = lambda request, reply: reply.json(scripted.receipt("submitted", id="\x1b]0;evil@n1"))
+    assert meshd("inject", "demo", "hello").stdout == "submitted \N{REPLACEMENT CHARACTER}]0;evil@n1\n"
+    server.handle = lambda request, reply: reply.json({"slot": "\x9b31m", "node": "n1", "bytes_written": 1})
+    assert meshd("keys", "demo", "x").stdout == "\N{REPLACEMENT CHARACTER}31m: 1 bytes\n"
+
+
 def test_without_a_daemon_it_exits_69_and_says_how_to_start_one(meshd: Any, short_tmp: Path) -> None:
     done = meshd("ls")
     assert done.returncode == 69 and done.stdout == ""

@@ -145,6 +145,7 @@ def test_a_bad_file_changes_nothing_and_says_everything_at_once(make_daemon: Any
     )  # fmt: skip
     error = refusal(daemon).error
     assert error.code == "config_invalid"
+    assert error.hint == f"'meshd config check {daemon.config}' says the same"
     said = [f"{problem['place']}: {problem['reason']}" for problem in error.details["problems"]]
     for part in (
         "required_plugins", "filter", "unknown key", "no-such-kind", "plugins.generic", "ftp", "missing", "providers",

@@ -64,10 +64,9 @@ def two() -> Iterator[Two]:
         (root / "one").mkdir()
         (root / "two").mkdir()
         slot = '[[slots]]\nname = "two"\nkind = "demo"\n'
-        with (
-            DaemonProcess(root / "one", CONFIG, name="mac1") as near,
-            DaemonProcess(root / "two", slot, name="mac2") as far,
-        ):
+        far = DaemonProcess(root / "two", slot, name="mac2")
+        far.configure(slot, "port = 0\nmesh_port = 0")
+        with DaemonProcess(root / "one", CONFIG, name="mac1") as near, far:
             yield Two(root, near, far)
 
 
@@ -154,6 +153,9 @@ def test_a_login_does_what_the_daemon_does_not_pass_on(two: Two) -> None:
     assert wrong.returncode == 1 and "meshd token create --scope control" in wrong.stderr
     away = two.meshd("login", "mac2", "--at", "http://127.0.0.1:1", "--token-stdin", stdin="meshd_x")
     assert away.returncode == 69 and "--at" in away.stderr and "serve" not in away.stderr
+    for_nodes = (two.far.state / "mesh_address").read_text().split()[0]
+    port = two.meshd("login", "mac2", "--at", for_nodes, "--token-stdin", stdin=two.token("control"))
+    assert port.returncode == 1 and "a port for nodes alone" in port.stderr
     small = two.meshd("login", "mac2", "--token-stdin", stdin=two.token("inject"))
     assert small.returncode == 0 and "the scope inject" in small.stderr
     assert two.meshd("login", "mac2").returncode == 2  # nobody can be asked
