@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 
 from meshd_core.contracts.kinds import AgentKind, AgentSession, Observation, Run
+
+log = logging.getLogger(__name__)
 
 RESTART_PAUSE_S = 1.0
 CLOSE_TIMEOUT_S = 10.0
@@ -17,7 +20,6 @@ class Channel:
     def __init__(self, kind: AgentKind, run: Run) -> None:
         self._session: AgentSession = kind.session(run)
         self._reports: list[tuple[float, Observation]] = []
-        self.failures: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._task = self._loop.create_task(self._follow())
         self._thread = threading.Thread(target=self._run_loop, daemon=True)
@@ -48,8 +50,8 @@ class Channel:
             try:
                 await self._session.watch(self._report)
                 return
-            except Exception as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
+            except Exception:
+                log.exception("watching the agent failed")
             await asyncio.sleep(RESTART_PAUSE_S)
 
     def _report(self, observation: Observation) -> None:

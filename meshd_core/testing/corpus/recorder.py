@@ -13,13 +13,16 @@ from meshd_core.testing.corpus.truth import TRUTH_SUFFIX, ChannelReport, Truth, 
 from meshd_core.testing.corpus.turns import model_lines, turns
 from meshd_core.testing.model_backend import ModelBackend
 
+FOLDERS = Path("/var/tmp")  # noqa: S108 - mkdtemp makes the folder
+"""codex warns of a home below the folder for temporary files."""
+
 
 def record(subject: Subject, scenario: Scenario, keep: Path | None = None) -> tuple[Cast, Truth]:
     """Run `scenario` once in a new home. Raises ScenarioFailed, pty.errors.SpawnError.
 
     `keep`: a file for the backend's log.
     """
-    folder = Path(tempfile.mkdtemp(prefix="corpus-"))
+    folder = Path(tempfile.mkdtemp(prefix="corpus-", dir=FOLDERS if FOLDERS.is_dir() else None))
     try:
         with ModelBackend(keep) as backend:
             driver = Driver(

@@ -106,7 +106,7 @@ SCRIPTS: dict[str, Script] = {
         accept="y",
         deny="n",
         resumes=False,
-        settle_s=0.0,
+        settle_s=0.2,
         gives_up_after_s=1.0,
         pace=0.35,
     ),

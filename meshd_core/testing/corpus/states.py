@@ -109,8 +109,9 @@ class _Timeline:
     def _sorted(self) -> tuple[StateSpan, ...]:
         spans: list[StateSpan] = []
         for at, found in sorted(self._points, key=lambda point: point[0]):
-            if spans and spans[-1].since == at:
+            since = round(at, 3)
+            if spans and spans[-1].since == since:
                 spans.pop()
             if not spans or spans[-1].states != found:
-                spans.append(StateSpan(round(at, 3), found))
+                spans.append(StateSpan(since, found))
         return tuple(spans)

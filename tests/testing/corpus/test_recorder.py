@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from meshd_core.terminal.emulator import Emulator
 from meshd_core.testing.corpus.cast import Cast, read_cast
 from meshd_core.testing.corpus.driver import ScenarioFailed, Subject
 from meshd_core.testing.corpus.recorder import record, save
@@ -23,6 +24,17 @@ def _states(truth: Truth) -> list[tuple[str, ...]]:
 
 def _shown(cast: Cast) -> str:
     return "".join(event.data for event in cast.output())
+
+
+def _screen(cast: Cast, at: float) -> str:
+    """What a replay of the recording shows at `at`."""
+    emulator = Emulator(cast.header.height, cast.header.width)
+    for event in cast.output():
+        if event.at <= at:
+            emulator.feed(event.data.encode())
+    text = emulator.text()
+    emulator.close()
+    return text
 
 
 def test_one_prompt(demo: Subject, tmp_path: Path) -> None:
@@ -51,13 +63,16 @@ def test_many_lines_arrive_whole(demo: Subject) -> None:
 
 
 def test_a_question_that_is_accepted(demo: Subject) -> None:
-    truth = _recorded(demo, "tool-approved")[1]
+    cast, truth = _recorded(demo, "tool-approved")
     states = _states(truth)
     assert states[:2] == [(), ("idle",)]
     assert ("waiting",) in states
     assert states[-1] == ("idle",)
     assert truth.prompts[0].reply == "tool finished: done"
     assert truth.prompts[0].received == ("TOOL touch made-by-a-tool",)
+    (asked,) = (event.at for event in cast.events if event == (event.at, "m", "question"))
+    assert "Allow the demo to continue?\n  y  accept" in _screen(cast, asked)
+    assert acceptable(truth.states, asked + 0.01) == ("waiting",)
 
 
 def test_a_question_that_is_denied(demo: Subject) -> None:

@@ -76,6 +76,14 @@ def test_refusals_while_it_tries_again_and_when_it_gives_up() -> None:
     assert spans(facts, refused(2.2), refused(3.0))[4:] == [(2.3, ("limited", "busy")), (3.1, ()), (5.0, ("idle",))]
 
 
+def test_spans_of_less_than_a_millisecond_are_none() -> None:
+    facts = Facts(ready=[1.0], typed=[Typed("hi", 2.0), Typed("next", 2.5)])
+    assert spans(facts, answered(2.2, 3.0001), answered(3.0004, 4.0, "next"))[3:] == [
+        (2.2, ("busy",)),
+        (4.0, ("idle",)),
+    ]
+
+
 def test_nothing_is_known_of_one_that_leaves() -> None:
     facts = Facts(ready=[1.0], typed=[Typed("hi", 2.0)], leaving=4.0)
     assert spans(facts, answered(2.2, 9.0))[3:] == [(2.2, ("busy",)), (4.0, ())]
