@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 PORT ?= 9451
 
-.PHONY: run test check format test-agents record-agents test-supabase test-matrix bench docs clean
+.PHONY: run test check format test-agents record-agents agents-report test-supabase test-matrix bench docs clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/meshd demo --port $(PORT)
@@ -30,8 +30,12 @@ test-agents: $(VENV)/installed-dev
 # Records every pinned version again, into tests/corpus, without a network; AGENTS=claude-2.1.332 and
 # SCENARIOS=one-line,interrupt pick.
 record-agents: $(VENV)/installed-dev
-	$(BIN)/python -m meshd_core.testing.corpus --pins tests/agents/versions.toml --corpus tests/corpus \
+	$(BIN)/python -m meshd_core.testing.corpus record --pins tests/agents/versions.toml --corpus tests/corpus \
 	  --agents="$(AGENTS)" --scenarios="$(SCENARIOS)"
+
+# docs/agents.md: what core and the kinds' plugins make of the recordings.
+agents-report: $(VENV)/installed-dev
+	$(BIN)/python -m meshd_core.testing.corpus report --corpus tests/corpus --output docs/agents.md
 
 # The real @supabase/lite from npm, on embedded PGlite; kept in the same cache.
 test-supabase: $(VENV)/installed-dev

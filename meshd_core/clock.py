@@ -6,15 +6,19 @@ monotonic clock, because wall time may step.
 
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_monotonic: Callable[[], float] = time.monotonic
+_wall_ns: Callable[[], int] = time.time_ns
 
 
 def now_ms() -> int:
     """Wall time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
+    return _wall_ns() // 1_000_000
 
 
 def rfc3339(ms: int | None = None) -> str:
@@ -31,7 +35,19 @@ def _second_text(seconds: int) -> str:
 
 def monotonic() -> float:
     """Seconds on the clock that timeouts are measured with."""
-    return time.monotonic()
+    return _monotonic()
+
+
+@contextmanager
+def time_from(seconds: Callable[[], float]) -> Iterator[None]:
+    """Inside, all of the process has the time that `seconds` tells (wall time: since 1970): that of a recording."""
+    global _monotonic, _wall_ns
+    before = _monotonic, _wall_ns
+    _monotonic, _wall_ns = seconds, lambda: round(seconds() * 1e9)
+    try:
+        yield
+    finally:
+        _monotonic, _wall_ns = before
 
 
 def ulid(ms: int | None = None) -> str:

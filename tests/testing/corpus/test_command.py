@@ -34,7 +34,7 @@ ENTER = "import sys; from meshd_core.testing.corpus.namespace import enter; ente
 def test_unknown_names_are_refused(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--pins", str(PINS), "--corpus", str(tmp_path), *arguments]) == 2
+    assert main(["record", "--pins", str(PINS), "--corpus", str(tmp_path), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -19,23 +19,18 @@ from meshd_core.api import (
 # conversation about those screens would look like one.
 _INPUT_BOX = r"^─{20}[^\n]*\n❯[^\n]*\n(?:(?!─{20})[^\n]*\n){0,30}─{20}"
 _NO_INPUT_BOX = rf"\A(?![\s\S]*{_INPUT_BOX})[\s\S]*?"
-_CHOICES = (
-    DialogOption("accept", "Yes"), DialogOption("deny", "No"),
-    DialogOption("deny", "No, and tell Claude what to do differently"),
-)  # fmt: skip
-_OPTION = r"^ *(?P<default>❯)? *(?P<key>\d)\. (?P<label>[^\n]+?)(?: \((?:esc|shift\+tab)\))?$"
-_YES_OR_NO = r"^ *(?P<default>❯)? *(?:\d\. )?(?P<label>(?:Yes|No)\b[^\n]*)$"
+_CHOICES = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
 
 RULES = (
     Rule(
         "claude-trust", "onboarding",
         _NO_INPUT_BOX + r"^ *Accessing workspace:[\s\S]*?(Is this a project you created or one you trust\?)",
-        override=True, dialog="trust", option_pattern=_YES_OR_NO,
+        override=True, dialog="trust",
     ),
     Rule(
         "claude-api-key", "onboarding",
         _NO_INPUT_BOX + r"^ *Detected a custom API key[\s\S]*?^ *(Do you want to use this API key\?)",
-        override=True, dialog="login", option_pattern=_YES_OR_NO,
+        override=True, dialog="login",
     ),
     Rule(
         "claude-theme", "onboarding",
@@ -50,7 +45,7 @@ RULES = (
     Rule(
         "claude-approval", "waiting",
         _NO_INPUT_BOX + r"^ *(Do you want to [^\n]+\?)\n(?: *❯? *\d\. [^\n]*\n){2,8}\s*Esc to cancel",
-        override=True, dialog="approval", options=_CHOICES, option_pattern=_OPTION,
+        override=True, dialog="approval", options=_CHOICES,
     ),
     Rule(
         # /help, /model, /config and their like: no signal tells of them, and Enter there changes settings.
@@ -105,9 +100,8 @@ PROFILE = KindProfile(
     ),
     sanitize=SanitizeRules(leading_bang=True, trailing_mention="@"),
     exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=5.0, term_grace_s=5.0),
-    # No number stands here: option 3 is "No" in 2.1.197 and "Yes, and switch to auto mode" in 2.1.330. To accept, the
-    # number is taken from the row that says "Yes".
-    keys=Keys(deny="\x1b", interrupt=("\x1b",)),
+    # Never a number to deny: option 3 is "No" in 2.1.197 and "Yes, and switch to auto mode" in 2.1.330.
+    keys=Keys(accept="1", deny="\x1b", interrupt=("\x1b",)),
     transcript=TRANSCRIPT,
     api_complete=True,
 )

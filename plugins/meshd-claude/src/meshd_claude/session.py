@@ -19,6 +19,7 @@ from meshd_core.api import (
     REPLY_POLL_S,
     AgentSession,
     Answer,
+    DialogOption,
     Observation,
     Turn,
     wait_for_reply,
@@ -29,6 +30,7 @@ SESSION_ID = "session_id"
 POLL_S = 0.2
 CALL_POLLS = 10
 START_SLACK_MS = 10_000
+_OPTIONS = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
 
 
 class Status(
@@ -128,6 +130,7 @@ class ClaudeSession(AgentSession):
                 dialog_kind="approval" if permission else "question",
                 question=f"Allow {call.name}?" if call is not None else waiting_for or None,
                 command=call.command if call is not None else None,
+                options=_OPTIONS if permission else (),
             )
         )
 

@@ -1,0 +1,168 @@
+"""Replay a recording through the machine that watches a slot: terminal, transcript, screen watch, activity tracker.
+
+The parts are core's own, wired as `meshd_core.slots.slot` wires them; only the process and the time are not real. Same
+recording and code, same result.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from meshd_core.contracts.kinds import KindProfile, Observation
+from meshd_core.slots.activity import ActivityTracker, Silence
+from meshd_core.slots.feed import Feed
+from meshd_core.slots.output import Output
+from meshd_core.slots.screen_watch import ScreenWatch
+from meshd_core.slots.versions import profile_for_version
+from meshd_core.terminal.journal import WINDOW, Journal
+from meshd_core.terminal.output_chain import OutputChain
+from meshd_core.testing.corpus.cast import Cast, CastEvent, parse_size
+from meshd_core.testing.corpus.truth import Truth
+from meshd_core.testing.corpus.virtual_time import run_in_virtual_time
+from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Size, StateEvent
+
+UNKNOWN_VERSION = "none"
+"""In no range: rules and variants as they are for a version that a kind has no data of."""
+_SILENCE_CHECK_S = 5.0
+_RAW_BYTES, _RECORD_BYTES = 4 * WINDOW, 1 << 20
+
+
+class Moment(Struct, frozen=True):
+    """What the tracker said from `at` on."""
+
+    at: float
+    state: ActivityState
+    evidence: tuple[Evidence, ...] = ()
+    dialog: Dialog | None = None
+
+
+class Emitted(Struct, frozen=True):
+    """A clean line and when it was told."""
+
+    at: float
+    text: str
+
+
+class Replay(Struct, frozen=True):
+    """What the machine made of a recording. `shown`: when each of the truth's lines was first seen whole on the screen,
+    None if it never was.
+    """
+
+    timeline: tuple[Moment, ...]
+    lines: tuple[Emitted, ...]
+    shown: tuple[float | None, ...]
+
+
+def replay(cast: Cast, truth: Truth, profile: KindProfile, version: str, *, channel: bool = True) -> Replay:
+    """Replay by `profile` as it is for `version`; without what the agent's own channels reported if not `channel`."""
+    with tempfile.TemporaryDirectory(prefix="meshd-replay-") as folder:
+        journal = Journal.open(Path(folder) / "journal", raw_bytes=_RAW_BYTES, record_bytes=_RECORD_BYTES)
+        try:
+            return run_in_virtual_time(_replay(cast, truth, profile, version, channel, journal))
+        finally:
+            journal.close()
+
+
+async def _replay(
+    cast: Cast, truth: Truth, profile: KindProfile, version: str, channel: bool, journal: Journal
+) -> Replay:
+    loop = asyncio.get_running_loop()
+    slot = _Slot(profile, version, Size(rows=cast.header.height, cols=cast.header.width), journal, truth.lines)
+    checks = asyncio.create_task(slot.check_silence())
+    reports: list[tuple[float, CastEvent | Observation]] = []
+    if channel:
+        reports = [(report.at, report.observation) for report in truth.channel]
+    happened = [*((event.at, event) for event in cast.events if event.code in "or"), *reports]
+    for at, what in sorted(happened, key=lambda one: one[0]):
+        await asyncio.sleep(at - loop.time())
+        if isinstance(what, Observation):
+            slot.tracker.observe(what)
+        elif what.code == "r":
+            slot.output.resize(parse_size(what.data))
+        else:
+            slot.take(what.data.encode())
+    await asyncio.sleep(truth.ends - loop.time())
+    checks.cancel()
+    return slot.finish(ended=truth.exit is not None)
+
+
+class _Slot:
+    """The half of a slot that sees."""
+
+    def __init__(
+        self, profile: KindProfile, version: str, size: Size, journal: Journal, expected: Sequence[str]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timeline: list[Moment] = [Moment(0.0, "unknown")]
+        self._lines: list[Emitted] = []
+        self._expected = [compact(line) for line in expected]
+        self._shown: list[float | None] = [None] * len(expected)
+        self.tracker = ActivityTracker(profile, self._activity_changed)
+        self.tracker.set_profile(profile, version)
+        self._feed = Feed(journal, StateEvent(status="running", activity=self.tracker.activity))
+        self._read_to = self._feed.head
+        self._feed.watch(self._told)
+        self.output = Output(
+            journal, self._feed, profile_for_version(profile, version),
+            lambda start: OutputChain("replay", (), start=start), size,
+            reply=lambda _: None, signal=lambda signal, _: self.tracker.signal(signal), touched=self._touched,
+        )  # fmt: skip
+        self._silence = Silence()
+        self._watch = ScreenWatch(self._look)
+        self._pipe = os.pipe()
+
+    def take(self, data: bytes) -> None:
+        """The program has written `data`."""
+        reader, writer = self._pipe
+        while data:
+            left = os.write(writer, data[:WINDOW])
+            data = data[left:]
+            while left:
+                left -= self.output.read_from(reader)
+
+    async def check_silence(self) -> None:
+        while True:
+            await asyncio.sleep(_SILENCE_CHECK_S)
+            self.tracker.silent(self._silence.seconds)
+
+    def finish(self, *, ended: bool) -> Replay:
+        """The end of the recording; with `ended` that of the program too, whose last rows then become lines."""
+        self._watch.close()
+        if ended:
+            self.output.end()
+        self.output.close()
+        for fd in self._pipe:
+            os.close(fd)
+        return Replay(tuple(self._timeline), tuple(self._lines), tuple(self._shown))
+
+    def _touched(self) -> None:
+        self._silence.broken()
+        self._watch.touched()
+
+    def _look(self) -> None:
+        screen = self.output.raw_text
+        self.tracker.look(screen, self.output.raw_title)
+        text = compact(screen)
+        for index, line in enumerate(self._expected):
+            if self._shown[index] is None and line in text:
+                self._shown[index] = self._loop.time()
+
+    def _activity_changed(self) -> None:
+        activity: Activity = self.tracker.activity
+        self.output.set_activity(activity.state)
+        self._timeline.append(Moment(self._loop.time(), activity.state, activity.evidence, self.tracker.dialog))
+
+    def _told(self) -> None:
+        for event in self._feed.read(self._read_to):
+            self._read_to = event.end
+            if event.event == "line":
+                self._lines.append(Emitted(self._loop.time(), event.data.decode()))
+
+
+def compact(text: str) -> str:
+    """`text` without any space: what stays the same however rows are wrapped."""
+    return "".join(text.split())

@@ -1,0 +1,47 @@
+"""All recordings of a corpus, replayed in each way that there is and scored."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from meshd_core.contracts.kinds import AgentKind, KindProfile
+from meshd_core.slots.versions import profile_for_version, rule_holds
+from meshd_core.testing.corpus.recordings import AS_RECORDED, Profiles, Recording, Way, recordings, replayed
+from meshd_core.testing.corpus.replay import UNKNOWN_VERSION
+from meshd_core.testing.corpus.score import Score, StateScore, score
+
+
+class Result(Struct, frozen=True):
+    """One recording: scored with all that there is, without the agent's own channels, and as a version that the kind
+    has no data of.
+    """
+
+    recording: Recording
+    score: Score
+    screen_only: StateScore
+    unknown_version: StateScore
+
+
+def results(corpus: Path, kinds: Mapping[str, AgentKind], wanted: Iterable[str] = ()) -> list[Result]:
+    """Replay and score. Raises ValueError for recordings that can't be read or have no kind."""
+    profiles = Profiles(corpus, kinds)
+    return [result(recording, profiles.of(recording.truth.cli)) for recording in recordings(corpus, wanted)]
+
+
+def result(recording: Recording, profile: KindProfile) -> Result:
+    def scored(way: Way) -> Score:
+        return score(recording.truth, replayed(recording, profile, way))
+
+    full = scored(AS_RECORDED)
+    bare = scored(Way(channel=False)) if recording.truth.channel else full
+    differs = differs_by_version(profile, recording.truth.version)
+    unknown = scored(Way(known=False)) if differs else full
+    return Result(recording, full, bare.states, unknown.states)
+
+
+def differs_by_version(profile: KindProfile, version: str) -> bool:
+    """Whether a version that the kind has no data of would be judged otherwise than `version`."""
+    return profile_for_version(profile, version) != profile_for_version(profile, UNKNOWN_VERSION) or any(
+        rule_holds(rule, version) != rule_holds(rule, UNKNOWN_VERSION) for rule in profile.rules
+    )
