@@ -35,7 +35,7 @@ def _stream(build: Callable[P, Start[E]]) -> Callable[Concatenate["AsyncMeshdCli
     def method(self: "AsyncMeshdClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[E, None]:
         return self.follow(build(*args, **kwargs))
 
-    like(build, method)
+    like(build, method, "AsyncIterator[{}]")
     return method
 
 

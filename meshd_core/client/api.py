@@ -36,7 +36,7 @@ def _stream(build: Callable[P, Start[E]]) -> Callable[Concatenate["MeshdClient",
     def method(self: "MeshdClient", /, *args: P.args, **kwargs: P.kwargs) -> Generator[E, None, None]:
         return self.follow(build(*args, **kwargs))
 
-    like(build, method)
+    like(build, method, "Iterator[{}]")
     return method
 
 

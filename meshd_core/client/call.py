@@ -34,12 +34,17 @@ class Call(Struct, Generic[T], frozen=True):
     """Whether it may be sent again, once, after a kept connection turned out to be closed."""
 
 
-def like(build: Callable[..., object], method: Callable[..., object]) -> None:
-    """Name and document `method` as `build`, which takes the same arguments but for `self`."""
+def like(build: Callable[..., object], method: Callable[..., object], gives: str = "{}") -> None:
+    """Name and document `method` as `build`, which takes the same arguments but for `self`. `gives`: what the method
+    makes of the `X` of the `Call[X]` or `Start[X]` that `build` returns.
+    """
     functools.update_wrapper(method, build)
     signature = inspect.signature(build)
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    method.__dict__["__signature__"] = signature.replace(parameters=[itself, *signature.parameters.values()])
+    inner = str(signature.return_annotation).partition("[")[2].removesuffix("]")  # annotations are text there
+    method.__dict__["__signature__"] = signature.replace(
+        parameters=[itself, *signature.parameters.values()], return_annotation=gives.format(inner)
+    )
 
 
 def get(path: str, read: Reader[T], query: Query | None = None, *, wait_s: float = 0.0) -> Call[T]:

@@ -101,7 +101,7 @@ class AttachApi:
 def _require(principal: Principal, mode: AttachMode) -> None:
     needed = _SCOPES[mode]
     if not principal.allows(needed):
-        hint = f"the credential has the scope {principal.scope!r}; mode=view needs 'read'"
+        hint = f"the credential has the scope {principal.scope!r}; mode=view (--view) needs 'read'"
         raise Forbidden(f"this needs the scope {needed!r}", hint=hint, needed=needed)
 
 

@@ -1,5 +1,6 @@
 """Both clients against a real daemon: every route there is has a method, and a stream outlives the daemon."""
 
+import inspect
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,19 @@ def public(shape: type) -> set[str]:
 
 def test_both_clients_have_the_same_methods() -> None:
     assert public(MeshdClient) - {"another", "attach"} == public(AsyncMeshdClient)
+
+
+def test_help_says_what_a_method_gives() -> None:
+    """Not what carries it out: `help(MeshdClient.slots)` is what a person reads first."""
+    found = {}
+    for client in (MeshdClient, AsyncMeshdClient):
+        for name in ("slots", "slot", "stream"):
+            found[client, name] = inspect.signature(getattr(client, name)).return_annotation
+    assert found == {
+        (MeshdClient, "slots"): "list[Slot]", (MeshdClient, "slot"): "SlotDetail",
+        (MeshdClient, "stream"): "Iterator[Event]", (AsyncMeshdClient, "slots"): "list[Slot]",
+        (AsyncMeshdClient, "slot"): "SlotDetail", (AsyncMeshdClient, "stream"): "AsyncIterator[Event]",
+    }  # fmt: skip
 
 
 def test_every_route_of_the_daemon_has_a_method(client: MeshdClient) -> None:
