@@ -40,7 +40,7 @@ def check(file: Path | None, named: Path | None, as_json: bool) -> None:
     """
     from meshd_core.cli.local import local_view
     from meshd_core.config.check import check_against
-    from meshd_core.config.problems import ConfigErrors
+    from meshd_core.config.problems import ConfigErrors, ConfigProblem
     from meshd_core.plugins.failures import PluginRequiredError
 
     if file is not None and named is not None:
@@ -63,7 +63,8 @@ def check(file: Path | None, named: Path | None, as_json: bool) -> None:
         else:
             note(f"meshd: {error}")
         raise click.exceptions.Exit(ExitCode.PLUGIN) from error
-    _tell(place, as_json, (), checked.warnings)
+    absent = [ConfigProblem(place, "there is no such file: all is default", "'meshd init' writes one")]
+    _tell(place, as_json, (), [*(absent if view.loaded.path is None else ()), *checked.warnings])
 
 
 @config.command()

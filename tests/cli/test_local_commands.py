@@ -39,6 +39,11 @@ def test_plugin_list_says_whose_plugins_it_shows(server: Any, meshd: Any, short_
     assert json.loads(meshd("plugin", "list", "--local", "--json").stdout)["plugins"][0]["builtin"] is True
 
 
+def test_config_check_tells_that_there_is_no_file_to_check(meshd: Any) -> None:
+    done = meshd("config", "check")
+    assert (done.returncode, "there is no such file: all is default" in done.stderr) == (0, True), done.stderr
+
+
 def test_config_check_tells_all_errors_at_once_and_exits_78(meshd: Any, tmp_path: Path) -> None:
     file = tmp_path / "meshd.toml"
     file.write_text('[node]\nprot = 1\n[[slots]]\nname = "A b"\nkind = "nonsuch"\n')
