@@ -119,6 +119,10 @@ class InjectNotFound(MeshdError):
 
     code, status = "inject_not_found", 404
 
+    def __init__(self) -> None:
+        # The same words for one that is out of reach and one that never was: they must not be told apart.
+        super().__init__("there is no receipt with this id", hint="receipts are kept for 24 hours")
+
 
 class MethodNotAllowed(MeshdError):
     """The path has other methods.

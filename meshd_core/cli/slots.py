@@ -65,7 +65,8 @@ def ls(
     if isinstance(shown, MeshSlots):
         _tell_missing(shown)
     if not found:
-        click.echo("no slots that match" if kind or status or activity or labels else _why_none(client, mesh))
+        none = "no slots yet (see [[slots]] in meshd.toml), or none that this token reaches"
+        click.echo("no slots that match" if kind or status or activity or labels else none)
         return
     rows = [
         (
@@ -80,13 +81,6 @@ def ls(
         for slot in found
     ]
     show_table(("ADDRESS" if mesh else "NAME", "KIND", "STATUS", "ACTIVITY", "FOR", "QUEUE", ""), rows)
-
-
-def _why_none(client: MeshdClient, mesh: bool) -> str:
-    """Why there is nothing to list; only the node itself counts slots that the token doesn't reach."""
-    if total := client.node().slots.total:
-        return f"no slots that this token reaches; the node has {total}"
-    return "no slots, or none that this token reaches" if mesh else "no slots yet: see [[slots]] in meshd.toml"
 
 
 def _tell_missing(found: MeshSlots) -> None:

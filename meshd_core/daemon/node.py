@@ -82,16 +82,10 @@ class LocalNode:
         return Health(status=status)
 
     def node(self) -> Node:
-        views = self.slots()
-        by_status: dict[str, int] = {}
-        by_activity: dict[str, int] = {}
-        for view in views:
-            by_status[view.status] = by_status.get(view.status, 0) + 1
-            by_activity[view.activity.state] = by_activity.get(view.activity.state, 0) + 1
         return Node(
             name=self.name, boot_id=self.boot_id, version=__version__, protocol=PROTOCOL_VERSION, features=FEATURES,
             now=rfc3339(), started_at=self._started_at, pid=os.getpid(),
-            slots=SlotCounts(total=len(views), by_status=by_status, by_activity=by_activity),
+            slots=SlotCounts.of(self.slots()),
             load=[round(value, 2) for value in os.getloadavg()],
         )  # fmt: skip
 
@@ -217,7 +211,7 @@ class LocalNode:
                 return receipt
         entry = self._store.get(id)
         if entry is None:
-            raise InjectNotFound(f"there is no receipt {id!r}", hint="receipts are kept for 24 hours")
+            raise InjectNotFound
         return entry.view()
 
     async def cancel(self, id: str) -> Receipt:

@@ -83,7 +83,8 @@ class _Runner:
             found = await spec.handler(call)
         except SlotNotFound as error:
             if principal is not None and not reaches_all(principal):
-                raise SlotNotFound(params.get("slot", "")[:80]) from error  # its hint may name a slot out of reach
+                named = str(error.details.get("slot", ""))[:130]
+                raise SlotNotFound(named) from error  # its hint may name a slot out of reach
             raise
         if found is not None:
             if spec.method == "GET" and monotonic() - began > LONG_S:

@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from meshd_core.auth.reach import reaches_all
+from meshd_core.auth.reach import reaches, reaches_all
 from meshd_core.auth.tokens import StoredToken, TokenStore, TokensUnreadable
 from meshd_core.contracts.routes import Route, RouteReply, RouteRequest
 from meshd_core.errors import Internal, NotSupported, Overloaded
@@ -22,6 +23,7 @@ from meshd_core.types import (
     ReloadRequest,
     ShutdownAnswer,
     ShutdownRequest,
+    SlotCounts,
     TokenInfo,
     TokenList,
     TokenRequest,
@@ -51,7 +53,13 @@ class NodeApi:
         return Reply(health, 503 if health.status == "draining" else 200)
 
     async def node(self, call: Call[NoQuery, None]) -> Node:
-        return self._service.node()
+        """The node; its counts are of the slots that the caller reaches."""
+        found = self._service.node()
+        if reaches_all(call.principal):
+            return found
+        own = self._service.name
+        seen = [slot for slot in self._service.slots() if reaches(call.principal, slot.name, own, own)]
+        return replace(found, slots=SlotCounts.of(seen))
 
     async def plugins(self, call: Call[NoQuery, None]) -> PluginList:
         return self._service.plugins()

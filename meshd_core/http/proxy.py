@@ -102,7 +102,7 @@ class Proxy:
             if node in ("", self._own):
                 return await spec.handler(call)
             if not reaches_some(call.principal, node, self._own) or not ulid.isalnum() or not ulid.isascii():
-                raise InjectNotFound("there is no receipt with this id")
+                raise InjectNotFound
             require_direct(call.exchange)
             peer = self._mesh.peer(node)
             target = f"/injects/{ulid}@{node}"
@@ -115,7 +115,7 @@ class Proxy:
                 return self._as_sent_from_here(call, f"{ulid}@{node}", error)
             receipt = decode_from(peer, answer, Receipt)
             if not reaches(call.principal, receipt.slot, node, self._own):
-                raise InjectNotFound("there is no receipt with this id")
+                raise InjectNotFound
             if spec.method == "GET":
                 return Reply(answer.body)
             return await self._forward(call, peer, spec, target)
@@ -263,6 +263,8 @@ def as_shown(peer: Peer, error: MeshdError, principal: Principal) -> MeshdError:
     if isinstance(error, Forbidden):
         message = f"node {peer.name!r} refuses this to this node: {error.message}"
         return Forbidden(message, hint="its token for this node lacks it", node=peer.name)
+    if isinstance(error, InjectNotFound):
+        return InjectNotFound()  # in this node's words, in which it also says that one is out of reach
     if isinstance(error, SlotNotFound):
         slot = str(error.details.get("slot", "")).partition("@")[0]
         # The node's own hint may name a slot out of the caller's reach, or mean its own 'meshd ls'.

@@ -189,7 +189,7 @@ class SlotsApi:
         receipt = self._service.receipt(call.params["id"])
         own = self._service.name
         if not reaches(call.principal, receipt.slot, own, own):
-            raise InjectNotFound("there is no receipt with this id")
+            raise InjectNotFound
         return receipt
 
 

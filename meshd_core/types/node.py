@@ -1,9 +1,12 @@
 """The node, its plugins, and the lifecycle of slots and daemon."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from meshd_core.types.slot import Slot
 from meshd_core.types.words import HealthStatus
 
 
@@ -15,6 +18,12 @@ class SlotCounts(Struct, frozen=True):
     total: int
     by_status: dict[str, int]
     by_activity: dict[str, int]
+
+    @classmethod
+    def of(cls, slots: Sequence[Slot]) -> "SlotCounts":
+        by_status = Counter[str](slot.status for slot in slots)
+        by_activity = Counter[str](slot.activity.state for slot in slots)
+        return cls(len(slots), dict(by_status), dict(by_activity))
 
 
 class Node(Struct, frozen=True):

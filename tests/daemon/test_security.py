@@ -1,5 +1,6 @@
 """Hygiene that only the whole daemon can show: who gets in, and what gets out."""
 
+import json
 import os
 import stat
 import subprocess
@@ -60,6 +61,17 @@ def test_tokens_and_prompts_are_in_no_log(make_daemon: Any, demo_slot: str) -> N
     for secret in (daemon.token, "a-secret-prompt", "wrong-token-text"):
         assert secret not in said
     assert '"slot":"demo"' in said
+
+
+def test_a_receipt_out_of_reach_is_as_one_that_never_was(make_daemon: Any, demo_slot: str) -> None:
+    daemon: DaemonProcess = make_daemon(demo_slot)
+    receipt = daemon.inject("demo", "hello").id
+    made = daemon.call("POST", "/tokens", {"scope": "control", "slots": ["other"]})
+    own = {"Authorization": f"Bearer {json.loads(made)['token']}"}
+    for method in ("GET", "DELETE"):
+        hidden, none = (daemon.exchange(method, f"/injects/{id}", headers=own) for id in (receipt, "01JD0@test"))
+        assert hidden[0] == 404
+        assert hidden == none
 
 
 def test_nothing_answers_without_a_credential_but_health(make_daemon: Any, demo_slot: str) -> None:

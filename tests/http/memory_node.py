@@ -185,7 +185,7 @@ class MemoryNode:
         return Health(self.status)
 
     def node(self) -> Node:
-        counts = SlotCounts(len(self.feeds), {"running": len(self.feeds)}, {"idle": len(self.feeds)})
+        counts = SlotCounts.of(self.slots())
         return Node(self.name, "b", "0", "1.0", [], rfc3339(), rfc3339(), 1, counts, [0.0, 0.0, 0.0])
 
     def plugins(self) -> PluginList:
@@ -252,7 +252,7 @@ class MemoryNode:
 
     def receipt(self, id: str) -> Receipt:
         if id not in self.receipts:
-            raise InjectNotFound("there is no receipt with this id")
+            raise InjectNotFound
         return self.receipts[id]
 
     async def cancel(self, id: str) -> Receipt:

@@ -69,9 +69,21 @@ def test_a_slot_out_of_reach_is_not_found_and_not_named(running: Running) -> Non
         assert (answer.status, answer.code) == (404, "slot_not_found")
         assert "did you mean" not in answer.body.decode()
     for method in ("GET", "DELETE"):
-        assert running.ask(method, f"/injects/{receipt}", token=token).code == "inject_not_found"
+        out_of_reach, none = (running.ask(method, f"/injects/{id}", token=token) for id in (receipt, "01JD0@test"))
+        assert (out_of_reach.code, out_of_reach.json["error"]) == ("inject_not_found", none.json["error"])
+    ticket = running.ask("POST", "/tickets", {"path": "/attach/demo"}, token=token)
+    assert (ticket.code, ticket.json["error"]["details"]) == ("slot_not_found", {"slot": "demo"})
     assert len(running.node.typed) == 1
     assert not running.node.calls
+
+
+def test_slots_out_of_reach_are_not_counted(running: Running) -> None:
+    def counted(*globs: str) -> object:
+        return running.ask("GET", "/node", token=running.token("read", *globs)).json["slots"]
+
+    assert counted("other") == {"total": 1, "by_status": {"running": 1}, "by_activity": {"idle": 1}}
+    assert counted("*@mac2") == {"total": 0, "by_status": {}, "by_activity": {}}
+    assert counted("*") == {"total": 3, "by_status": {"running": 3}, "by_activity": {"idle": 3}}
 
 
 def test_a_glob_of_another_node_reaches_nothing_here(running: Running) -> None:

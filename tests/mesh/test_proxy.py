@@ -70,7 +70,9 @@ async def test_a_receipt_is_found_by_the_node_in_its_id(two: Pair) -> None:
     assert (await ask(two.near, "GET", "/injects/..%2f@mac2")).status == 404
     narrow = two.near.token("inject", "other@mac2")
     for method in ("GET", "DELETE"):
-        assert (await ask(two.near, method, f"/injects/{made.json['id']}", token=narrow)).code == "inject_not_found"
+        hidden = await ask(two.near, method, f"/injects/{made.json['id']}", token=narrow)
+        none = await ask(two.near, method, "/injects/01JD0000000000000000000000@mac2", token=narrow)
+        assert (hidden.code, hidden.json["error"]) == ("inject_not_found", none.json["error"])
 
 
 async def test_the_caller_is_judged_before_anything_is_sent(two: Pair) -> None:
