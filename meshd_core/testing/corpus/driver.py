@@ -29,6 +29,8 @@ from meshd_core.types import Size
 SIZE = Size(rows=40, cols=120)
 QUIET_S = 1.0
 """The screen has to stand still for so long before the agent counts as ready."""
+MAX_TAIL_S = 6.0
+"""A machine that is slow is given so much more time to show an answer."""
 EXIT_PAUSE_S = 0.3
 KEY_PAUSE_S = 0.1
 POLL_S = 0.02
@@ -125,7 +127,7 @@ class Driver:
         """Until the input box is there and the screen stands still: from here on the agent is idle."""
 
         def ready() -> bool:
-            still = self.terminal.now() - max(self.terminal.changed_at, self.script.ready_after_s)
+            still = min(self._still_s(), self.terminal.now() - self.script.ready_after_s)
             return still >= QUIET_S * self.script.pace and self.shows(self.script.ready)
 
         self.until(ready, within_s, "an input box")
@@ -137,10 +139,16 @@ class Driver:
         self.until(lambda: len(self.exchanges()) >= count, within_s, f"request {count} of a turn")
 
     def wait_turn_over(self, within_s: float = 40.0, tail_s: float = 2.5) -> None:
-        """Until every prompt has its whole answer; then `tail_s` more, in which the agent shows it."""
+        """Until every prompt has its whole answer; then `tail_s` and more, in which the agent shows it."""
         self.until(self._turn_over, within_s, "the end of the turn")
         self.mark("turn over")
         self.wait(tail_s)
+        latest = self.terminal.now() + MAX_TAIL_S
+        while self._still_s() < QUIET_S * self.script.pace and self.terminal.now() < latest:
+            self.wait(POLL_S)
+
+    def _still_s(self) -> float:
+        return self.terminal.now() - self.terminal.changed_at
 
     def wait_given_up(self, within_s: float) -> bool:
         """Until the agent has stopped trying a request that fails; False: it still tries after `within_s`."""
