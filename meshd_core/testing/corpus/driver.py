@@ -211,7 +211,7 @@ class Driver:
         except ScenarioFailed:
             self.mark("enter again")
             self.key("\r")
-            self.wait_request(before + 1, within_s)
+            self.wait_request(before + 1, 3 * within_s)
 
     def queue(self, text: str) -> None:
         """Paste `text` and enter it, whatever the agent does."""
