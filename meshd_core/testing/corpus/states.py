@@ -65,7 +65,9 @@ class _Timeline:
         if end is None or self._between(self._stops, exchange.arrived, end):
             return  # cut: what ended it is a key of the script
         entered = self._between([typed.at for typed in self._facts.typed], end, following)
-        if exchange.tool is not None:
+        if not exchange.whole:
+            self._set(end, ANYTHING)  # the agent hung up by itself: codex does, for a prompt that is entered meanwhile
+        elif exchange.tool is not None:
             self._call(end, following)
         elif exchange.status != 200 and self._between(self._stops, end, following):
             self._set(end, ANYTHING)  # it may have been the last try

@@ -67,6 +67,14 @@ def test_an_interrupt_ends_what_the_backend_still_sends() -> None:
     assert spans(facts, answered(2.2, 9.0))[3:] == [(2.2, ("busy",)), (4.0, ()), (5.0, ("idle",))]
 
 
+def test_an_answer_that_the_agent_hangs_up_on_is_not_the_end() -> None:
+    facts = Facts(ready=[1.0], typed=[Typed("hi", 2.0), Typed("next", 3.01)])
+    cut = Exchange(2.2, "hi", (), False, 200, 2.3, 3.0, False, "half")
+    assert spans(facts, cut, answered(3.1, 4.0, "next"))[3:] == [
+        (2.2, ("busy",)), (3.0, ()), (3.1, ("busy",)), (4.0, ("idle",)),
+    ]  # fmt: skip
+
+
 def test_refusals_while_it_tries_again_and_when_it_gives_up() -> None:
     assert spans(TYPED, refused(2.2), refused(3.0), answered(5.0, 6.0))[3:] == [
         (2.2, ("busy",)), (2.3, ("limited", "busy")), (5.1, ("busy",)), (6.0, ("idle",)),
