@@ -140,13 +140,19 @@ class ActivityTracker:
             confidence=0.98, dialog_kind="approval" if signal.kind == "permission" else signal.kind,
             question=signal.message,
         )  # fmt: skip
-        self.observe(observation)
+        self._note(observation)
+        # A question before anything else is known may be a trust or login screen: which, the look that follows tells.
+        if state != "waiting" or self.activity.state != "unknown":
+            self._fuse()
 
     def observe(self, observation: Observation) -> None:
         """A report of any source; it replaces that source's last one."""
+        self._note(observation)
+        self._fuse()
+
+    def _note(self, observation: Observation) -> None:
         self._latest[observation.source] = observation
         self._made_at[observation.source] = monotonic()
-        self._fuse()
 
     def look(self, screen: str, title: str) -> None:
         """Run the rules on what a person would see now."""
@@ -171,6 +177,9 @@ class ActivityTracker:
         if not any(one.until for one in (override, *seen.values()) if one is not None):
             self._countdown.over()
         self._override = override
+        signalled = self._latest.get("signal")
+        if override is not None and override.state == "onboarding" and signalled and signalled.state == "waiting":
+            del self._latest["signal"]  # it spoke of this screen, and is over with it
         for source in ("title", "screen"):
             found = seen.get(source)
             if found is None:

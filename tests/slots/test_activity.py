@@ -80,7 +80,23 @@ def test_a_short_turn_between_two_looks_is_counted(tracker: ActivityTracker) -> 
     assert tracker.activity.state == "idle"
 
 
+def test_a_question_before_all_else_is_looked_at_before_it_is_told(
+    tracker: ActivityTracker, changes: list[str]
+) -> None:
+    tracker.signal(signal("blocked", "permission"))
+    assert (tracker.activity.state, changes) == ("unknown", [])
+    tracker.look("Do you trust this folder?", "")
+    assert (tracker.activity.state, changes) == ("onboarding", ["onboarding"])
+    tracker.look("", "")
+    assert tracker.activity.state == "unknown"
+    tracker.reset()
+    tracker.signal(signal("blocked", "permission"))
+    tracker.look("", "")
+    assert tracker.activity.state == "waiting"
+
+
 def test_a_dialog_opens_with_its_words_and_another_one_is_another(tracker: ActivityTracker) -> None:
+    tracker.signal(signal("working"))
     tracker.signal(signal("blocked", "permission"))
     assert (tracker.activity.state, tracker.dialog) == ("waiting", None)
     tracker.look("May I? touch x", "")

@@ -27,13 +27,17 @@ OWN_WORDS: dict[str, tuple[str, ...]] = {
         r"^[✓✗x✕-] ",
         r"^ℹ (?:Request cancelled|This request failed|Skipping project agents)",
         r"^ +details\.$",
+        r"^ +\d+ print\('hi'\)$",
+        r"^ > /quit$",
         # Printed before it ends.
         r"^Gemini CLI is restarting to apply the trust changes",
         r"^│ +(?:Agent powering down|Interaction Summary|Session ID:|Tool Calls:|Success Rate:|Performance|Wall Time:)",
         r"^│ +(?:Agent Active:|» (?:API|Tool) Time:|To resume this session:)",
     ),
     "opencode": (r"^ *(?:\$|#|~|→|←|✱|•) ",),
-    "pi": (r"^ *\$ ", r"^ *Operation aborted|^ *Error: "),
+    "pi": (r"^ *\$ ", r"^ *(?:Operation aborted|Aborted after |Took \d)"),
 }
+AGAIN: dict[str, tuple[str, ...]] = {"pi": (r"^ *Error: ",)}
+"""Likewise what they say as often as it happens, with one prompt: each try that failed."""
 EARLIER: dict[str, tuple[str, ...]] = {"resume": ("remember the kiwi", "You said: remember the kiwi")}
 """By scenario: what was said in an earlier run, and is shown once more."""

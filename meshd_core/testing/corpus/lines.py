@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from meshd_core.testing.corpus.agent_words import EARLIER, OWN_WORDS
+from meshd_core.testing.corpus.agent_words import AGAIN, EARLIER, OWN_WORDS
 from meshd_core.testing.corpus.replay import Emitted, Replay, compact
 from meshd_core.testing.corpus.truth import Truth
 from meshd_core.testing.model_plan import SHELL_TOOLS, plan_answer
@@ -95,12 +95,13 @@ def _noise(truth: Truth, lines: Sequence[Emitted], typed: str) -> list[Emitted]:
     replies = "\n".join([*(prompt.reply for prompt in truth.prompts), *planned])
     texts = [*truth.lines, replies, _MARKUP.sub("", replies), *EARLIER.get(truth.scenario, ())]
     known = "\n".join([typed, *map(compact, texts)])
+    again = [re.compile(pattern) for pattern in AGAIN.get(truth.cli, ())]
     own = [re.compile(pattern) for pattern in OWN_WORDS.get(truth.cli, ())]
     times: Counter[str] = Counter()
     noise = []
     for line in lines:
         whole = compact(line.text)
-        if (_MARKS.sub("", whole) or whole) in known:
+        if (_MARKS.sub("", whole) or whole) in known or any(pattern.search(line.text) for pattern in again):
             continue
         times[line.text] += 1
         if times[line.text] > max(1, len(truth.prompts)) or not any(pattern.search(line.text) for pattern in own):

@@ -61,9 +61,7 @@ def _section(found: Sequence[Result], known: Mapping[str, Known]) -> Iterable[st
     yield _table(("scenario", *_COLUMNS), rows)
     listed = [one for one in found if one.recording.name in known]
     if listed:
-        yield "Known to fail:\n\n" + "\n".join(
-            f"- {_scenario(one)}: {known[one.recording.name].reason}" for one in listed
-        )
+        yield _table(("known to fail", "why"), [(_scenario(one), known[one.recording.name].reason) for one in listed])
     failures = [row for one in found for row in _failures(one)]
     yield _table(_FAILURE_COLUMNS, failures) if failures else "No failures."
 

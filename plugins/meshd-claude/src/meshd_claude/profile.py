@@ -66,6 +66,7 @@ TRANSCRIPT = TranscriptRules(
     live=(
         r"^─{20}[^\n]*\n(?:❯|!|#)[^\n]*\n(?:(?!─{20})[^\n]*\n){0,30}?─{20}",
         r"^─{20}[^\n]*\n(?=(?:(?!─{20})[^\n]*\n){0,30}[^\n]*❯ 1\. )",
+        r"^─{20}[^\n]*\n(?=(?:(?!─{20})[^\n]*\n){2,30} *Enter to confirm · Esc to cancel\s*\Z)",
     ),
     drop=(
         r"^ ?[▐▝▘ ]{1,3}[▛▜█▝▘▐▌▙▟ ]{3,}",
@@ -74,6 +75,9 @@ TRANSCRIPT = TranscriptRules(
         r"^\s*⎿\s+Tip: ",
         r"^● ?$",
         r"^ +Waiting for permission…",
+        r"^ +⎿\s+(?:Waiting|Running)…$",
+        # The picture that it draws at its first run.
+        r"^\.{20,}$|^(?=[^\n]*[░▓█])[ *.░▓█▄▀]+$",
     ),
     echo=(r"^❯ ",),
 )

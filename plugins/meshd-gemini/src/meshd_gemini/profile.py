@@ -22,7 +22,7 @@ _BOX = r"^─{20}[^\n]*\n(?: [^\n]*\n)?(?:▄{20}[^\n]*|)\n [>!*]"
 _STATUS = r"(?: [\u2800-\u28ff] [^\n]*|[^\n]*\? for shortcuts) *"
 # Dialogs stand in frames, and the rule and the box are away meanwhile.
 _NO_BOX = rf"\A(?![\s\S]*{_BOX})[\s\S]*?"
-_FOOT = r"(?:[^\n]*\n){1,40}? ?╰─{20}[^\n]*\s*\Z"
+_FOOT = r"(?:[^\n]*\n){1,40}? ?╰─{20}[^\n]*\s*(?: Gemini CLI is restarting to apply [^\n]*\s*)?\Z"
 
 RULES = (
     Rule(
@@ -61,6 +61,7 @@ TRANSCRIPT = TranscriptRules(
         rf"^{_STATUS}\n─{{20}}",
         _BOX,
         r"^ [\u2800-\u28ff] [^\n]*\(esc to cancel",
+        r"^  Queued \(press ↑ to edit\):\n",
         rf"^ ?╭─{{20}}[^\n]*\n(?: ?│[^\n]*\n){{1,60}}? ?│ +●? ?1\. [^\n]*\n{_FOOT}",
     ),
     drop=(
@@ -72,6 +73,15 @@ TRANSCRIPT = TranscriptRules(
         r"^ ?│ +│$",
         r"^ Press (?:Ctrl\+|Esc )[^\n]*$",
         r"^⚠  Warning: True color",
+        r"^Tips for getting started:$",
+        r"^1\. Create GEMINI\.md files to customize your interactions$",
+        r"^2\. /help for more information$",
+        r"^3\. Ask coding questions, edit code or run commands$",
+        r"^4\. Be specific for the best results$",
+        r"^ℹ Initializing\.\.\. Prompts will be queued\.$",
+        # What a smaller terminal pushes up, cut in two.
+        r"^ [\u2800-\u28ff] [^\n]*\(esc to cancel, (?:\d+m )?\d+s\)",
+        r"^ +\? for shortcuts$",
     ),
     strip=(r"^│ (?=[✓x✗-] )", r" *│$"),
     echo=(r"^ > ",),
