@@ -22,8 +22,8 @@ _MAX_STDIN_BYTES = 64 * 1024
 def keys(client: MeshdClient, as_json: bool, slot: str, keys: tuple[str, ...], from_stdin: bool) -> None:
     """Press keys in a slot's terminal, as a person would.
 
-    KEYS are names (Enter, Escape, Tab, Up, PageDown, F5, C-c, M-x, S-Tab) or single characters. For 15 s after it
-    meshd types no prompt into the slot.
+    KEYS are names (Enter, Escape, Tab, Up, PageDown, F5, C-c, M-x, S-Tab) or single characters. C- goes with a to z,
+    @, [, \\, ], ^ and _ alone. For 15 s after it meshd types no prompt into the slot.
 
     \b
     meshd keys claude-1 Escape

@@ -9,7 +9,7 @@ class KeysRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /keys/{slot}`: names of keys, or raw bytes in base64; exactly one of the two."""
 
     keys: list[str] | None = None
-    """As `Escape`, `C-c`, `Enter`, `Up`; any other single character stands for itself."""
+    """As `Escape`, `C-c` (a to z and `@[\\]^_`), `Enter`, `Up`; any other single character stands for itself."""
     bytes_b64: str | None = None
 
 
