@@ -84,14 +84,15 @@ class AttachSession:
             upto = min(end, self._position + SEND_BYTES)
             data, self._position = terminal.read(self._position, upto), upto
             await self._socket.send(data)
-        elif ended is not None:
+        elif ended is not None and ended.run == self._runs:
             if terminal.status == "stopping":
                 return False  # what follows, a start or none, shows once all processes of the run are gone
             self._ended = ended
             await self._tell(AttachExit(exit=ended.exit, pid=ended.pid, status=terminal.status))
         elif terminal.runs != self._runs:
-            self._runs = terminal.runs
-            await self._tell(AttachStarted(pid=terminal.pid))
+            # A run can be over before its begin was told: its end follows.
+            self._runs, pid = (terminal.runs, terminal.pid) if ended is None else (ended.run, ended.pid)
+            await self._tell(AttachStarted(pid=pid))
             await self._paint()
         elif terminal.size != self._size:
             await self._resized()

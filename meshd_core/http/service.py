@@ -96,8 +96,10 @@ class PaintedScreen(Protocol):
 
 
 class EndedRun(Protocol):
-    """How a run ended, and the position of its last raw byte."""
+    """How a run ended, and the position of its last raw byte; `run` counts as `runs` does."""
 
+    @property
+    def run(self) -> int: ...
     @property
     def exit(self) -> ExitStatus: ...
     @property

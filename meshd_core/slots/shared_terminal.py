@@ -29,8 +29,9 @@ class Painted(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """How the newest run ended, and where its output did."""
+    """How the newest run that is over ended, and where its output did; `run` counts as `runs` does."""
 
+    run: int
     exit: ExitStatus
     pid: int
     position: int
@@ -96,7 +97,7 @@ class SharedTerminal:
 
     def run_ended(self, status: ExitStatus, pid: int) -> None:
         """The run is over; all of its output is in the journal."""
-        self.ended = Ended(status, pid, self._journal.raw_head)
+        self.ended = Ended(self.runs, status, pid, self._journal.raw_head)
         self.changed()
 
     # -- reading --

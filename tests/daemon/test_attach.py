@@ -250,3 +250,27 @@ def test_the_audit_log_tells_who_was_attached_and_how_much_they_typed(make_daemo
     ]  # fmt: skip
     assert "hunter2" not in log.read_text()
     assert not any("sha256" in line for line in lines)
+
+
+def test_who_stands_still_over_a_crash_loop_is_told_of_no_run_without_its_pid(
+    make_daemon: Any, short_tmp: Path
+) -> None:
+    """While the reader stands still a run ends, and another begins and ends."""
+    script = short_tmp / "crash.sh"
+    script.write_text(
+        f'[ -e "{short_tmp}/again" ] && exit 1\ntouch "{short_tmp}/again"\nread go\nseq 2000000\nexit 1\n'
+    )
+    daemon: DaemonProcess = make_daemon(
+        f'[[slots]]\nname = "demo"\nkind = "generic"\ncommand = ["sh", "{script}"]\nrestart = "on-failure"\n'
+    )
+    with attached(daemon, "/attach/demo?mode=view", receive_bytes=4096) as viewer:
+        daemon.call("POST", "/keys/demo", {"keys": ["Enter"]})
+        deadline = time.monotonic() + 60
+        while slot(daemon).restarts < 2:  # the second run is over: a third had to be begun
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        viewer.until(lambda: len(viewer.of("exit")) >= 2, 60)
+    told = [(text["type"], text["pid"]) for text in viewer.texts if text["type"] in ("attached", "started", "exit")]
+    assert all(pid is not None for _, pid in told), told
+    begun = {pid for kind, pid in told if kind != "exit"}
+    assert {pid for kind, pid in told if kind == "exit"} <= begun, told
