@@ -353,7 +353,7 @@ class InjectQueue:
 
     def _after_submit(self, entry: Entry) -> None:
         if entry.stage == "submitted" and self._profile.proves != "completed":
-            entry.capped = True
+            entry.cap()
             self.record(entry, "submitted")
         if entry.capped:
             self._live.pop(entry.id, None)

@@ -42,7 +42,7 @@ class Entry(msgspec.Struct):
     slot: str
     node: str
     text: str
-    """What is typed, sanitised; emptied at the end: a prompt isn't kept longer than it is needed."""
+    """What is typed, sanitised; emptied at the end, or where no more can be proven: it isn't kept longer than needed."""
     submit: bool
     when: When
     created_ms: int
@@ -84,6 +84,10 @@ class Entry(msgspec.Struct):
             id=self.id, slot=self.slot, node=self.node, stage=self.stage, stages=dict(self.stages),
             queue_position=position, changes=self.changes, reply=self.reply, error=self.error, capped=self.capped,
         )  # fmt: skip
+
+    def cap(self) -> None:
+        """No later stage than the next can be proven."""
+        self.capped, self.text = True, ""
 
     def move(self, stage: Stage) -> None:
         self.stage = stage

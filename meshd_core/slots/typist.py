@@ -80,7 +80,7 @@ class Typist:
         self._record(entry, "writing")
         await self._write(self._encode(entry.text), first=True)
         if not entry.submit:
-            entry.capped = True
+            entry.cap()
             self._record(entry, "written")
             return
         before_enter: tuple[Stage, ...] = ("written",)
@@ -95,7 +95,7 @@ class Typist:
         entry.line_mark = self._terminal.last_n
         entry.entered_ms = now_ms()
         if self.profile.proves == "written":
-            entry.capped = True  # before Enter, so that a crash right after it leaves no doubt to resolve
+            entry.cap()  # before Enter, so that a crash right after it leaves no doubt to resolve
         self._record(entry, *before_enter, "entered")
         await self._write(self._recipe.enter.encode())
         if not entry.capped:
