@@ -1,7 +1,8 @@
 """Names of keys and the bytes that a terminal sends for them.
 
 Names are tmux's (`Enter`, `Escape`, `C-c`, `M-x`, `S-Tab`, `F5`, `PageUp`); any other single character stands for
-itself. `C-` goes with a to z and `@[\\]^_` alone: other keys have no control byte. Source of the bytes: xterm's control sequences, "PC-style function keys".
+itself. `C-` goes with a to z and `@[\\]^_` alone: other keys have no control byte. Source of the bytes: xterm's control
+sequences, "PC-style function keys".
 """
 
 import difflib

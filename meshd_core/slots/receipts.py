@@ -42,7 +42,7 @@ class Entry(msgspec.Struct):
     slot: str
     node: str
     text: str
-    """What is typed, sanitised; emptied at the end, or where no more can be proven: it isn't kept longer than needed."""
+    """What is typed, sanitised; emptied at the end and when capped: it isn't kept longer than it is needed."""
     submit: bool
     when: When
     created_ms: int
