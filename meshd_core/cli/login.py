@@ -1,5 +1,9 @@
 """Keeping one's own token for another node."""
 
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
 import click
 
 from meshd_core.cli.connect import client_command
@@ -8,6 +12,7 @@ from meshd_core.cli.logins import Login, Logins
 from meshd_core.cli.render import show_json
 from meshd_core.cli.token_input import given_token
 from meshd_core.client import MeshdClient, Unreachable
+from meshd_core.config.addresses import is_private, may_be_private
 from meshd_core.errors import Forbidden, MeshdError, NodeNotFound, NotFound, NotSupported, Unauthorized
 from meshd_core.types import SCOPES, Scope
 
@@ -16,9 +21,12 @@ from meshd_core.types import SCOPES, Scope
 @click.argument("node")
 @click.option("--at", metavar="URL", help="Where the node is. Default: as this machine's daemon knows it.")
 @click.option("--token-stdin", is_flag=True, help="Read the token from stdin.")
+@click.option("--insecure", is_flag=True, help="Allow plain http outside loopback and a tailnet.")
 @click.option("--remove", is_flag=True, help="Forget the token that is kept.")
 @client_command
-def login(client: MeshdClient, as_json: bool, node: str, at: str | None, token_stdin: bool, remove: bool) -> None:
+def login(
+    client: MeshdClient, as_json: bool, node: str, at: str | None, token_stdin: bool, insecure: bool, remove: bool
+) -> None:
     """Keep a token of your own for another node, to control its slots from here.
 
     Through this machine's daemon you see and prompt the slots of NODE. Attach, keys, interrupts, start, stop and resize
@@ -39,6 +47,8 @@ def login(client: MeshdClient, as_json: bool, node: str, at: str | None, token_s
             click.echo(f"forgot the token for {node}" if found else f"there is no token for {node}")
         return
     url = (at or _url_of(client, node)).rstrip("/")
+    if not insecure:
+        _require_private(url)
     made = "'meshd token create --scope control'"
     token = given_token(None, token_stdin, f"Your token for {node}, made there with {made} (it is not shown)")
     remarks = _try(url, token, node)
@@ -49,6 +59,23 @@ def login(client: MeshdClient, as_json: bool, node: str, at: str | None, token_s
     click.echo(f"logged in to {node} at {url}")
     for remark in remarks:
         note(remark)
+
+
+def _require_private(url: str) -> None:
+    """Raises UsageError if a token sent to `url` could be read on its way."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http":
+        return
+    try:
+        found = {str(info[4][0]).partition("%")[0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return  # whoever asks it next says that there is no such host; nothing is sent there
+    if not may_be_private(host) or not all(is_private(ipaddress.ip_address(address)) for address in found):
+        raise click.UsageError(
+            f"{url} is plain http to a host that is neither this machine nor in a tailnet: the token could be read on"
+            " its way. Use https, or --insecure if the network is yours alone"
+        )
 
 
 def _url_of(client: MeshdClient, node: str) -> str:

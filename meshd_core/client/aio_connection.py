@@ -54,6 +54,7 @@ class AsyncRequester:
         self._connect_timeout_s, self._max_answer_bytes = connect_timeout_s, max_answer_bytes
         self._headers = dict(headers or {})
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._address = ExitStack()
         """What makes a Unix socket's long path reachable; open as long as the session is."""
 
@@ -103,6 +104,8 @@ class AsyncRequester:
                 yield ByteStream(response, self._max_answer_bytes)
 
     async def close(self) -> None:
+        """Nothing is asked any more: requests raise `Unreachable`."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -117,6 +120,8 @@ class AsyncRequester:
         await self.close()
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise Unreachable(self.endpoint.address, "the client was closed", sent=False)
         if self._session is None:
             path = self.endpoint.socket_path
             connector: aiohttp.BaseConnector = (

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from meshd_core.client.call import Call, delete, get, part, path, post, typed
 from meshd_core.errors import InvalidField
 from meshd_core.types import (
+    IDEMPOTENCY_KEY,
     AnswerRequest,
     AnswerResult,
     InjectRequest,
@@ -134,8 +135,10 @@ def resize(name: str, rows: int, cols: int) -> Call[Slot]:
 
 def idempotency(key: str | None) -> dict[str, str]:
     """The header that keeps a prompt from being typed twice. Raises InvalidField for a key that can't be one."""
-    if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
-        raise InvalidField("an idempotency key is printable ASCII", field="Idempotency-Key")
+    if key is not None and IDEMPOTENCY_KEY.fullmatch(key) is None:
+        raise InvalidField(
+            "an idempotency key is 1 to 200 printable ASCII characters without blanks", field="Idempotency-Key"
+        )
     return {"Idempotency-Key": key or os.urandom(16).hex()}
 
 

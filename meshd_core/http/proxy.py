@@ -42,7 +42,6 @@ T = TypeVar("T")
 PROXIED: frozenset[Scope | None] = frozenset({"read", "inject", "approve"})
 SWITCHING = 101
 """The status of a route that makes a WebSocket of its connection: never passed through, and neither is its ticket."""
-MAX_BYTES = 8 * 1024 * 1024
 _NAME = re.compile(NAME_PATTERN)
 _PASSED_STATUSES = frozenset({400, 403, 404, 409, 413, 422, 429, 500, 501, 502, 503, 504, 508})
 _PASSED_HEADERS = ("meshd-next", "meshd-lost-lines")
@@ -143,7 +142,7 @@ class Proxy:
         return self._mesh.peer(node)
 
     async def _forward(self, call: Call[Any, Any], peer: Peer, spec: RouteSpec, target: str) -> Reply:
-        answer = await self._ask(call, peer, spec.method, target)
+        answer = await self._ask(call, peer, spec.method, target, spec.own_wait_s)
         if answer.content_type.startswith("application/json"):
             decode_from(peer, answer, spec.answer)
             content_type = None
@@ -158,15 +157,14 @@ class Proxy:
         ]
         return Reply(answer.body, answer.status, content_type, tuple(headers))
 
-    async def _ask(self, call: Call[Any, Any], peer: Peer, method: str, target: str) -> Answer:
+    async def _ask(self, call: Call[Any, Any], peer: Peer, method: str, target: str, own_wait_s: float = 0.0) -> Answer:
         query = call.exchange.scope["query_string"].decode("latin-1")
         work = peer.ask(
             method,
             f"{target}?{query}" if query else target,
             body=None if call.body is None else as_sent(call.body),
             headers=subject_claim(call.principal),
-            timeout_s=_wait_s(call.query),
-            max_bytes=MAX_BYTES,
+            timeout_s=_wait_s(call.query) + own_wait_s,
         )
         answer = await unless_closing(self._closing, work)
         if answer.status >= 400:

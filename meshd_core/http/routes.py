@@ -71,6 +71,9 @@ class RouteSpec(Struct, frozen=True):
     events: Mapping[str, type[Struct]] | None = None
     """The events of a stream; None: those of a slot."""
 
+    own_wait_s: float = 0.0
+    """How long the handler may wait for the agent beside what the call asks for: as much more a proxy has to wait."""
+
     headers: tuple[tuple[str, str], ...] = ()
     """Request headers that the route reads: name and what it does."""
 

@@ -1,7 +1,6 @@
 """The routes of one slot: state, prompts, output, lifecycle. Source: protocol section 3."""
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,6 +22,7 @@ from meshd_core.http.via import entered_by
 from meshd_core.slots.receipts import reached
 from meshd_core.types import (
     EVENT_TYPES,
+    IDEMPOTENCY_KEY,
     MAX_PROMPT_BYTES,
     ActivityState,
     InjectRequest,
@@ -41,7 +41,6 @@ from meshd_core.types import (
 _STATUSES = frozenset(get_args(Status))
 _ACTIVITIES = frozenset(get_args(ActivityState))
 KEY_HEADER = ("Idempotency-Key", "the same key gives the stored receipt, for 24 h; never types twice")
-_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 class SlotsQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,8 +195,10 @@ class SlotsApi:
 def idempotency_key(exchange: Exchange) -> str | None:
     """The caller's key. Raises InvalidField."""
     key = exchange.headers.get("idempotency-key")
-    if key is not None and _KEY.fullmatch(key) is None:
-        raise InvalidField("'Idempotency-Key' must be 1 to 200 printable ASCII characters", field="Idempotency-Key")
+    if key is not None and IDEMPOTENCY_KEY.fullmatch(key) is None:
+        raise InvalidField(
+            "'Idempotency-Key' must be 1 to 200 printable ASCII characters without blanks", field="Idempotency-Key"
+        )
     return key
 
 

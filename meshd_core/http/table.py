@@ -46,6 +46,7 @@ from meshd_core.http.service import NodeService
 from meshd_core.http.slots_api import KEY_HEADER, OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
 from meshd_core.http.tickets import TicketStore
 from meshd_core.mesh.mesh import Mesh
+from meshd_core.slots.hands import ANSWER_TAKES_S
 from meshd_core.types import (
     AnswerRequest,
     AnswerResult,
@@ -203,7 +204,7 @@ def _control_routes(control: ControlApi) -> list[RouteSpec]:
         ),
         RouteSpec(
             "POST", "/answer/{slot}", "approve", control.answer, "answer the open dialog", AnswerResult,
-            body=AnswerRequest, errors=(*hands, DialogChanged, NotSupported),
+            body=AnswerRequest, errors=(*hands, DialogChanged, NotSupported), own_wait_s=ANSWER_TAKES_S,
         ),
         RouteSpec(
             "POST", "/resize/{slot}", "control", control.resize, "give the terminal another size", Slot,

@@ -23,6 +23,7 @@ from meshd_core.errors import (
     IdempotencyMismatch,
     Internal,
     MeshdError,
+    NodeNotFound,
     Overloaded,
     PeerError,
     PeerTimeout,
@@ -146,6 +147,10 @@ class Dispatcher:
             if monotonic() + pause_s >= deadline or await self._closes_within(pause_s):
                 return self._in_doubt(dispatch)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            try:
+                peer = self._peer(node)  # the table may have another address for it by now
+            except NodeNotFound:
+                return self._in_doubt(dispatch, "left this node's table; whether it has the prompt is not known")
 
     def unsettled(self, dispatch: Dispatch) -> Receipt:
         """A receipt of a prompt that another request is placing just now. Raises Overloaded: it is nowhere yet."""

@@ -108,7 +108,9 @@ class Mesh:
         for gone in self._probes.keys() - current:
             self._probes.pop(gone).cancel()
         for gone in self._links.keys() - current:
-            self._links.pop(gone)[1].cancel()
+            link, task = self._links.pop(gone)
+            task.cancel()
+            link.gone(None if gone.name in self._peers else "it is in this node's table no more")
         for peer in current - self._probes.keys():
             self._probes[peer] = self._group.create_task(_keep_probing(peer), name=f"probe {peer.name}")
         for peer in current - self._links.keys() if self.news.listened else ():

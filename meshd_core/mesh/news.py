@@ -12,6 +12,7 @@ from meshd_core.events import EventBus
 from meshd_core.types import MeshDialog, MeshInject, MeshState, NodeOutcome, Slot
 
 MAX_WAITING = 1000
+MAX_WAITING_BYTES = 4 * 1024 * 1024
 NewsData = MeshState | MeshDialog | MeshInject | NodeOutcome
 
 
@@ -22,21 +23,25 @@ class Item(Struct, frozen=True):
     node: str
     slot: str | None
     data: NewsData
+    size: int = 0
+    """Bytes, as another node sent it."""
 
 
 class Listener:
-    """Takes news as they come. One that falls 1,000 behind is `lost`: it begins anew, with a snapshot."""
+    """Takes news as they come. One that falls 1,000 or 4 MiB behind is `lost`: it begins anew, with a snapshot."""
 
     def __init__(self) -> None:
         self._waiting: deque[Item] = deque()
+        self._bytes = 0
         self._wake = asyncio.Event()
         self.lost = False
 
     def tell(self, item: Item) -> None:
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or self._bytes + item.size > MAX_WAITING_BYTES:
             self.lost = True
         else:
             self._waiting.append(item)
+            self._bytes += item.size
         self._wake.set()
 
     def wake(self) -> None:
@@ -47,6 +52,7 @@ class Listener:
         """What came since the last time."""
         items = list(self._waiting)
         self._waiting.clear()
+        self._bytes = 0
         self._wake.clear()
         return items
 

@@ -29,7 +29,7 @@ CONNECT_TIMEOUT_S = 1.5
 ANSWER_TIMEOUT_S = 5.0
 """Beside the wait that a request asks for itself."""
 SILENCE_S = 45.0
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_PROBE_BYTES = 64 * 1024
 NODE_HEADER, VIA_HEADER = "Meshd-Node", "Meshd-Via"
 _REFUSALS = {

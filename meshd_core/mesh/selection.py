@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from meshd_core.clock import monotonic, ulid
 from meshd_core.errors import InvalidField, MeshdError, NoIdleSlot, TooLarge
@@ -85,13 +86,17 @@ class Selector:
     async def all(
         self, slots: Sequence[Slot], request: BroadcastRequest, sender: Sender, here: InjectHere
     ) -> tuple[list[Receipt], list[BroadcastFailure]]:
-        """Give the prompt to every slot of `slots` that matches; a receipt or a failure each, in their order."""
+        """Give the prompt to every slot of `slots` that matches; a receipt or a failure each, in their order. The wait
+        is one for all.
+        """
         limit = asyncio.Semaphore(AT_A_TIME)
+        deadline = monotonic() + request.timeout_s
 
         async def give(slot: Slot) -> Receipt | BroadcastFailure:
             async with limit:
                 try:
-                    return await self._give(slot, request, sender, here)
+                    left_s = max(0.0, deadline - monotonic())
+                    return await self._give(slot, replace(request, timeout_s=left_s), sender, here)
                 except MeshdError as error:
                     return BroadcastFailure(slot.address, error.code, error.message)
 

@@ -19,6 +19,8 @@ PAUSE_S = 0.1
 """Between writes that must not be read as one: Escape and what follows, the two Escapes of an interrupt."""
 CLOSES_WITHIN_S = 3.0
 """How long an answered dialog may take to go away before the answer says `closed: false`."""
+ANSWER_TAKES_S = WRITE_TIMEOUT_S + CLOSES_WITHIN_S
+"""How long an answer to a dialog may take in all."""
 ENDS_WITHIN_S = 3.0
 """How long an interrupted turn may take to end before the interrupt is answered."""
 INTERRUPTS = 2

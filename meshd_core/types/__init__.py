@@ -40,7 +40,14 @@ from meshd_core.types.explain import (
     Verdict,
 )
 from meshd_core.types.fleet import SinkInfo, SinkList, SinkStatus
-from meshd_core.types.inject import MAX_PROMPT_BYTES, MAX_QUEUED, InjectRequest, Receipt, ReceiptError
+from meshd_core.types.inject import (
+    IDEMPOTENCY_KEY,
+    MAX_PROMPT_BYTES,
+    MAX_QUEUED,
+    InjectRequest,
+    Receipt,
+    ReceiptError,
+)
 from meshd_core.types.mesh import (
     BroadcastAnswer,
     BroadcastFailure,
@@ -118,6 +125,7 @@ from meshd_core.types.words import (
 __all__ = [
     "ENDS",
     "EVENT_TYPES",
+    "IDEMPOTENCY_KEY",
     "MAX_PROMPT_BYTES",
     "MAX_QUEUED",
     "NAME_PATTERN",

@@ -1,5 +1,6 @@
 """Prompts and their receipts."""
 
+import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -8,6 +9,8 @@ from meshd_core.types.words import Stage, Until, When
 
 MAX_PROMPT_BYTES = 256 * 1024
 MAX_QUEUED = 100
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+"""What an `Idempotency-Key` can be: printable ASCII without blanks, which HTTP would trim."""
 
 
 class InjectRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,5 +1,6 @@
 """A prompt for another node: once at most, and its receipt never says what isn't so."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 from meshd_core.clock import now_ms
 from meshd_core.config.model import PeerSection
-from meshd_core.errors import IdempotencyMismatch, MeshdError, PeerError, SlotBusy
+from meshd_core.errors import IdempotencyMismatch, MeshdError, NodeNotFound, PeerError, SlotBusy
 from meshd_core.mesh import dispatch as dispatching
 from meshd_core.mesh.dispatch import Dispatcher, Sender
 from meshd_core.mesh.dispatch_store import KEEP_MS, DispatchStore
@@ -241,4 +242,30 @@ def test_a_full_disk_refuses_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(MeshdError) as failure:
         there.stays_here(dispatch, "s", "near", "idle")
     assert failure.value.code == "overloaded"
+    store.close()
+
+
+async def test_a_node_that_leaves_the_table_meanwhile_leaves_doubt(
+    server: ScriptedServer, far: FarNode, sender: Any, tmp_path: Path
+) -> None:
+    table = {"far": Peer(PeerSection(name="far", url=server.url), "near", lambda ref: "")}
+
+    def peer(name: str) -> Peer:
+        if name not in table:
+            raise NodeNotFound(f"no node {name}")
+        return table[name]
+
+    store = DispatchStore(tmp_path / "dispatches.db")
+    far.plan = ["typed, then dropped"]
+    first = table["far"]
+    sending = asyncio.ensure_future(Dispatcher(store, peer).inject("s", "far", ask(), sender()))
+    while not far.keys:
+        await asyncio.sleep(0.005)
+    del table["far"]
+    receipt = await sending
+    assert (receipt.stage, len(far.asked)) == ("in_doubt", 1)
+    assert receipt.error is not None and "left this node's table" in receipt.error.message
+    await first.close()
+    with pytest.raises(PeerError, match="closed"):
+        await first.ask("GET", "/slots")
     store.close()

@@ -11,7 +11,8 @@ import pytest
 from meshd_core.client.connection import Answer as FarAnswer
 from meshd_core.contracts.auth import Principal
 from meshd_core.http.proxy import as_sent, error_of
-from meshd_core.types import InjectRequest, InterruptRequest, MeshInjectRequest
+from meshd_core.mesh import peer
+from meshd_core.types import AnswerRequest, AnswerResult, InjectRequest, InterruptRequest, MeshInjectRequest
 from tests.http.conftest import Running
 from tests.mesh.conftest import Pair, pair
 from tests.mesh.http_client import Stream, ask
@@ -50,6 +51,21 @@ async def test_a_long_poll_goes_through(two: Pair) -> None:
         await asyncio.sleep(0.01)
     feed.lines("late")
     assert [line["text"] for line in (await waiting).json["lines"]] == ["late"]
+
+
+async def test_an_answer_to_a_dialog_has_the_time_that_its_agent_takes(
+    short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(name: str, request: AnswerRequest) -> AnswerResult:
+        await asyncio.sleep(0.8)
+        return AnswerResult(name, "mac2", request.dialog_id, request.choice, True)
+
+    async with pair(short_tmp, "approve") as two:
+        await ask(two.near, "GET", "/slots/claude-1@mac2")
+        monkeypatch.setattr(two.far.node, "answer", slowly, raising=False)
+        monkeypatch.setattr(peer, "ANSWER_TIMEOUT_S", 0.3)
+        found = await ask(two.near, "POST", "/answer/claude-1@mac2", {"dialog_id": "d1", "choice": "accept"})
+    assert (found.status, found.json.get("closed")) == (200, True), found.json
 
 
 async def test_errors_of_the_other_node_come_back_as_they_are(two: Pair) -> None:

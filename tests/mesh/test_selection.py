@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from meshd_core.errors import IdempotencyMismatch, InvalidField, MeshdError, NoIdleSlot, SlotBusy
+from meshd_core.mesh import selection
 from meshd_core.mesh.dispatch import Dispatcher, Sender
 from meshd_core.mesh.dispatch_store import DispatchStore
 from meshd_core.mesh.selection import Selector, matching
@@ -176,3 +177,18 @@ async def test_who_waits_too_long_for_the_same_key_is_told_so(selector: Selector
     here.answers.set()
     assert (await first).slot == "b"
     assert [name for name, _, _ in here.taken] == ["b"]
+
+
+async def test_a_broadcast_waits_once_for_all(selector: Selector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "AT_A_TIME", 1)
+    given: list[float] = []
+
+    async def here(name: str, request: InjectRequest, key: str | None, receipt: str) -> Receipt:
+        given.append(request.timeout_s)
+        await asyncio.sleep(0.06)
+        return Receipt(f"{receipt}@here", name, "here", "accepted", {}, None, (), None, None, False)
+
+    slots = [slot("a"), slot("b"), slot("c")]
+    receipts, failures = await selector.all(slots, BroadcastRequest(text="hello", timeout_s=0.1), ME, here)
+    assert (len(receipts), failures) == (3, [])
+    assert given[1] <= given[0] - 0.05 and given[2] == 0.0

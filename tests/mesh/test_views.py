@@ -12,7 +12,7 @@ from meshd_core.config.model import PeerSection
 from meshd_core.contracts.events import DialogData, InjectData, SlotData
 from meshd_core.events import EventBus
 from meshd_core.mesh.mesh import Mesh
-from meshd_core.mesh.news import MAX_WAITING, Item, News
+from meshd_core.mesh.news import MAX_WAITING, MAX_WAITING_BYTES, Item, News
 from meshd_core.types import Activity, Dialog, NodeOutcome
 from tests.mesh.conftest import Pair, checked, pair
 from tests.mesh.http_client import Stream, ask
@@ -168,3 +168,23 @@ async def test_a_mesh_without_nodes_has_no_tasks(tmp_path: Path) -> None:
     async with mesh.running():
         assert await mesh.survey() == []
         assert len(asyncio.all_tasks()) == before
+
+
+async def test_a_listener_is_bounded_by_bytes_too() -> None:
+    news = News(EventBus("mac1"), lambda listened: None)
+    with news.listening(own_only=False) as listener:
+        for _ in range(5):
+            news.tell(Item("state", "mac2", "demo", NodeOutcome("mac2", "ok", 0), MAX_WAITING_BYTES // 4))
+        assert listener.lost and len(listener.take()) == 4
+
+
+async def test_slots_of_a_node_that_leaves_the_table_are_told_as_removed(two: Pair, tmp_path: Path) -> None:
+    with Stream(two.near, "/mesh/stream") as stream:
+        await stream.until(b'"address":"claude-1@mac2"')
+        two.mesh.update(checked("mac1", tmp_path, []))
+        gone = [await stream.event("state") for _ in range(3)]
+        assert {(state["address"], state["removed"]) for state in gone} == {
+            (f"{name}@mac2", True) for name in ("demo", "other", "claude-1")
+        }
+        told = await stream.event("node")
+        assert (told["node"], told["outcome"], "table" in told["error"]) == ("mac2", "unreachable", True)
