@@ -6,7 +6,7 @@ agents, and the answer for that. One reload at a time.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from msgspec import Struct
@@ -63,7 +63,7 @@ class Reloader:
             config = await parts.judge.read()
             needs_restart = await parts.judge.needs_restart(config)
             plans = {slot.section.name: parts.maker.plan(slot, config.secret_names) for slot in config.slots}
-            added = await self._prepared([plan for name, plan in plans.items() if parts.registry.find(name) is None])
+            added = await self._prepared(plans)
             try:
                 parts.require_going_on()
                 self._require_ended(plans, request.stop_removed)
@@ -77,21 +77,26 @@ class Reloader:
             warnings += await step.follow(request.restart == "changed")
             return ReloadReport(slots=step.changes(), needs_restart=needs_restart, warnings=warnings, nodes=step.nodes)
 
-    async def _prepared(self, plans: Sequence[SlotPlan]) -> list[Slot]:
-        """New slots, alive and unknown to everyone. Raises Overloaded if one can't be had; then none is left."""
-        parts, added = self._parts, list[Slot]()
-        try:
-            for plan in plans:
-                await parts.live.gone(plan.section.name)
-                slot = parts.maker.slot(plan, await asyncio.to_thread(parts.maker.journal, plan))
+    async def _prepared(self, plans: dict[str, SlotPlan]) -> list[Slot]:
+        """A slot for each plan that has none, alive and unknown to everyone.
+
+        Raises Overloaded if one can't be had; then none is left.
+        """
+        parts, added = self._parts, dict[str, Slot]()
+        # Looked for anew after each wait: one that was removed, and is wanted again, goes when its agent ends.
+        while missing := [name for name in plans if name not in added and parts.registry.find(name) is None]:
+            name = missing[0]
+            try:
+                await parts.live.gone(name)
+                slot = parts.maker.slot(plans[name], await asyncio.to_thread(parts.maker.journal, plans[name]))
                 await parts.live.begin(slot)
-                added.append(slot)
-        except (OSError, StartupError, JournalInUse) as error:
-            for slot in added:
-                await parts.live.end(slot)
-            hint = "free space where the state folder lies; nothing was changed"
-            raise Overloaded(f"slot {plan.section.name} can't be made: {error}", hint=hint) from error
-        return added
+            except (OSError, StartupError, JournalInUse) as error:
+                for slot in added.values():
+                    await parts.live.end(slot)
+                hint = "free space where the state folder lies; nothing was changed"
+                raise Overloaded(f"slot {name} can't be made: {error}", hint=hint) from error
+            added[name] = slot
+        return list(added.values())
 
     def _require_ended(self, plans: dict[str, SlotPlan], stop_removed: bool) -> None:
         registry = self._parts.registry

@@ -3,6 +3,9 @@ started with.
 """
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +99,30 @@ def test_a_removed_agent_that_exits_is_not_started_again(make_daemon: Any, event
     daemon.start()
     os.kill(pid or 0, 9)
     eventually(lambda: names(daemon) == ["demo"])
+
+
+def test_a_removed_slot_that_is_put_back_while_its_agent_ends_is_there(make_daemon: Any, short_tmp: Path) -> None:
+    """The agent ends while the reload that puts its slot back is still making other slots."""
+    daemon = make_daemon(slot("gone") + slot())
+    pid = daemon.wait_for("gone", "idle").pid or 0
+    daemon.kill()
+    daemon.configure(slot())
+    daemon.start()
+    assert detail(daemon, "gone").config == "removed"
+    new = [f"new-{number}" for number in range(60)]
+    daemon.configure("".join(slot(name, autostart="false") for name in new) + slot() + slot("gone"))
+
+    def end() -> None:
+        while not (short_tmp / "state" / "slots" / new[0]).exists():
+            time.sleep(0.001)
+        os.kill(pid, signal.SIGKILL)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    daemon.reload()
+    ending.join(30)
+    assert names(daemon) == [*new, "demo", "gone"]
+    assert detail(daemon, "gone").config == "live"
 
 
 def test_what_a_removed_slots_filters_hid_stays_hidden(
