@@ -192,16 +192,16 @@ def test_a_token_is_never_sent_to_where_an_answer_points(two: Two) -> None:
     assert "meshd login mac2" in two.meshd("stop", "two@mac2").stderr
 
 
-@pytest.mark.parametrize(
-    ("target", "followed"), [("/stop/two@mac2", True), ("/stop/two%40mac2?x=@mac9", True), ("/stop/two", False),
-                             ("/stop/two@mac9?x=@mac2", False), ("/shutdown", False)],
-)  # fmt: skip
 def test_a_token_is_not_sent_where_it_could_be_read(two: Two) -> None:
     refused = two.meshd("login", "mac2", "--at", "http://192.0.2.1:9451", "--token-stdin", stdin=two.token("control"))
     assert refused.returncode == 2 and "--insecure" in refused.stderr
     assert not (two.config.parent / "logins" / "mac2.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("target", "followed"), [("/stop/two@mac2", True), ("/stop/two%40mac2?x=@mac9", True), ("/stop/two", False),
+                             ("/stop/two@mac9?x=@mac2", False), ("/shutdown", False)],
+)  # fmt: skip
 def test_a_daemon_cannot_send_a_login_to_a_node_that_was_not_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, followed: bool
 ) -> None:
