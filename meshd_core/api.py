@@ -3,6 +3,13 @@
 Its major version is in the entry-point group, `meshd_core.v1`: within it, names are added, never changed or removed.
 """
 
+from meshd_core.agent_records.conversation import (
+    MAX_LOG_BYTES,
+    NO_LOG,
+    ConversationBuilder,
+    arguments_text,
+    read_conversation,
+)
 from meshd_core.agent_records.jsonl import FIRST_READ_BYTES, Follower, decode_lines, read_records, search_records
 from meshd_core.agent_records.npm_package import npm_version
 from meshd_core.agent_records.open_files import open_files
@@ -54,9 +61,11 @@ from meshd_core.hookspecs import hookimpl
 from meshd_core.types import (
     SCOPES,
     ActivityState,
+    Conversation,
     DialogOption,
     Evidence,
     InjectRequest,
+    Message,
     PeerInfo,
     Receipt,
     Scope,
@@ -65,11 +74,15 @@ from meshd_core.types import (
     SlotDetail,
     Stage,
     Status,
+    ToolOutcome,
+    ToolUse,
 )
 
 __all__ = [
     "CLOCK_SLACK_MS",
     "FIRST_READ_BYTES",
+    "MAX_LOG_BYTES",
+    "NO_LOG",
     "REPLY_POLL_S",
     "SCOPES",
     "ActivityState",
@@ -78,6 +91,8 @@ __all__ = [
     "Answer",
     "AuthProvider",
     "Caller",
+    "Conversation",
+    "ConversationBuilder",
     "DaemonCounters",
     "DaemonInfo",
     "DaemonView",
@@ -104,6 +119,7 @@ __all__ = [
     "Launch",
     "LaunchSpec",
     "MeshdError",
+    "Message",
     "NodeData",
     "Observation",
     "OutputFilter",
@@ -131,15 +147,19 @@ __all__ = [
     "Stage",
     "Status",
     "SubmitRecipe",
+    "ToolOutcome",
+    "ToolUse",
     "TranscriptRules",
     "Turn",
     "Variant",
+    "arguments_text",
     "decode_lines",
     "epoch_ms",
     "hookimpl",
     "npm_version",
     "open_files",
     "own_prompt",
+    "read_conversation",
     "read_records",
     "same_prompt",
     "search_records",

@@ -17,12 +17,22 @@ def read_records(path: Path, decoder: msgspec.json.Decoder[T], size_bytes: int) 
 
     Half a line, and a record whose shape `decoder` does not know, is left out.
     """
+    lines, complete = newest_lines(path, size_bytes)
+    return decode_lines(lines, decoder), complete
+
+
+def newest_lines(path: Path, size_bytes: int) -> tuple[list[bytes], bool]:
+    """The lines in the last `size_bytes` of the log, and whether that is all of it. Raises OSError.
+
+    The last one has no newline: it is empty, or being written. One that is cut at the beginning is left out.
+    """
     with path.open("rb") as file:
         total = file.seek(0, 2)
         start = max(0, total - size_bytes)
         file.seek(start)
         data = file.read(size_bytes)
-    return decode_lines(data.split(b"\n")[1 if start else 0 :], decoder), start == 0
+    lines = data.split(b"\n")
+    return lines[1:] if start and len(lines) > 1 else lines, start == 0
 
 
 def decode_lines(lines: list[bytes], decoder: msgspec.json.Decoder[T]) -> list[T]:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "wait": "meshd_core.cli.slots:wait",
     "tail": "meshd_core.cli.tail:tail",
     "screen": "meshd_core.cli.slots:screen",
+    "messages": "meshd_core.cli.messages:messages",
     "start": "meshd_core.cli.lifecycle:start",
     "stop": "meshd_core.cli.lifecycle:stop",
     "restart": "meshd_core.cli.lifecycle:restart",

@@ -113,6 +113,7 @@ class MeshdClient:
     cancel = _route(slot_calls.cancel)
     output = _route(slot_calls.output)
     screen = _route(slot_calls.screen)
+    messages = _route(slot_calls.messages)
     keys = _route(slot_calls.keys)
     raw_keys = _route(slot_calls.raw_keys)
     interrupt = _route(slot_calls.interrupt)

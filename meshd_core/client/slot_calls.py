@@ -19,6 +19,7 @@ from meshd_core.types import (
     InterruptRequest,
     KeysAnswer,
     KeysRequest,
+    MessagePage,
     OutputPage,
     Receipt,
     ResizeRequest,
@@ -103,6 +104,13 @@ def output(
 def screen(name: str) -> Call[Screen]:
     """What a person would see now."""
     return get(path("screen", name), typed(Screen))
+
+
+def messages(name: str, *, before: str | None = None, limit: int | None = None) -> Call[MessagePage]:
+    """The conversation of the present run, oldest first: the newest `limit` messages, or those before the one that
+    `before` names (a page's own `before`, for the page before it).
+    """
+    return get(path("messages", name), typed(MessagePage), {"before": before, "limit": limit})
 
 
 def keys(name: str, names: Iterable[str]) -> Call[KeysAnswer]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 from packaging.specifiers import SpecifierSet
 
-from meshd_core.types import ActivityState, DialogOption, Source, Stage
+from meshd_core.types import ActivityState, Conversation, DialogOption, Source, Stage
 
 TIME_UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
 """Groups of a rule that say how long a limit goes on."""
@@ -248,6 +248,15 @@ class AgentSession:
 
     async def reply(self, turn: Turn) -> str | None:
         """The agent's full answer to `turn`, or None where only the screen knows. Called once, when the turn ended."""
+        return None
+
+    async def messages(self) -> Conversation | None:
+        """The conversation as the agent's own records hold it; None: this kind has none.
+
+        Called for each request, one call at a time. What blocks belongs into a thread, what is read needs a bound: core
+        waits some seconds. Of records that are broken give what can be read, with a `warning`. If it raises, takes too
+        long, or gives a warning and no messages, core shows the injected prompts or the terminal's lines instead.
+        """
         return None
 
     def version(self) -> str | None:

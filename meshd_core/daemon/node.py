@@ -30,6 +30,7 @@ from meshd_core.types import (
     HealthStatus,
     InjectRequest,
     KeysAnswer,
+    MessagePage,
     Node,
     PluginList,
     Receipt,
@@ -46,7 +47,9 @@ from meshd_core.types import (
 from meshd_core.types import Slot as SlotView
 
 PROTOCOL_VERSION = "1.0"
-FEATURES = ["inject", "stream", "screen", "idempotency", "keys", "answer", "mesh", "dispatch", "attach", "explain"]
+FEATURES = [
+    "inject", "stream", "screen", "messages", "idempotency", "keys", "answer", "mesh", "dispatch", "attach", "explain",
+]  # fmt: skip
 
 Agents = Literal["stop", "keep"]
 
@@ -135,6 +138,9 @@ class LocalNode:
 
     def screen(self, name: str) -> Screen:
         return self._registry.get(name).screen()
+
+    async def messages(self, name: str, before: str | None, limit: int) -> MessagePage:
+        return await self._registry.get(name).messages(before, limit)
 
     def feed(self, name: str) -> Feed:
         return self._registry.get(name).feed

@@ -26,6 +26,7 @@ from meshd_core.types import (
     MAX_PROMPT_BYTES,
     ActivityState,
     InjectRequest,
+    MessagePage,
     OutputPage,
     Receipt,
     RestartRequest,
@@ -61,6 +62,11 @@ class OutputQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     wait_s: Annotated[float, Meta(ge=0, le=60, description="wait for lines if there are none yet")] = 0.0
     format: Literal["json", "text"] = "json"
+
+
+class MessagesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    before: Annotated[str, Meta(description="a message's id: those before it; default: the newest")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
 
 
 class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +158,10 @@ class SlotsApi:
 
     async def screen(self, call: Call[NoQuery, None]) -> Screen:
         return self._service.screen(self.slot_name(call))
+
+    async def messages(self, call: Call[MessagesQuery, None]) -> MessagePage:
+        work = self._service.messages(self.slot_name(call), call.query.before, call.query.limit)
+        return await unless_closing(self._closing, work)
 
     async def start(self, call: Call[NoQuery, StartRequest]) -> Slot:
         return await self._service.start(self.slot_name(call), call.body)

@@ -43,7 +43,15 @@ from meshd_core.http.node_api import Document, NodeApi
 from meshd_core.http.proxy import Proxy
 from meshd_core.http.routes import RouteSpec
 from meshd_core.http.service import NodeService
-from meshd_core.http.slots_api import KEY_HEADER, OutputQuery, SlotQuery, SlotsApi, SlotsQuery, StreamQuery
+from meshd_core.http.slots_api import (
+    KEY_HEADER,
+    MessagesQuery,
+    OutputQuery,
+    SlotQuery,
+    SlotsApi,
+    SlotsQuery,
+    StreamQuery,
+)
 from meshd_core.http.tickets import TicketStore
 from meshd_core.mesh.mesh import Mesh
 from meshd_core.slots.hands import ANSWER_TAKES_S
@@ -55,6 +63,7 @@ from meshd_core.types import (
     InterruptRequest,
     KeysAnswer,
     KeysRequest,
+    MessagePage,
     NewToken,
     Node,
     OutputPage,
@@ -170,6 +179,10 @@ def _output_routes(slots: SlotsApi) -> list[RouteSpec]:
         RouteSpec(
             "GET", "/screen/{slot}", "read", slots.screen, "what a person would see now", Screen,
             errors=(*_SLOT, SlotNotRunning),
+        ),
+        RouteSpec(
+            "GET", "/messages/{slot}", "read", slots.messages, "the conversation as turns", MessagePage,
+            query=MessagesQuery, errors=(*_SLOT, InvalidField, SlotNotRunning, Draining),
         ),
     ]  # fmt: skip
 

@@ -9,10 +9,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from meshd_core.contracts.kinds import AgentKind, AgentSession, Observation, Run, Turn
+from meshd_core.types import Conversation
 
 log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 5.0
+MESSAGES_TIMEOUT_S = 3.0
+"""Less than another node waits for an answer."""
 _WATCH_PAUSE_S = 1.0
 
 
@@ -31,6 +34,7 @@ class AgentChannel:
         self._observe, self._on_version, self._spawn_task = observe, on_version, spawn_task
         self._session = AgentSession()
         self._watch: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.version: str | None = None
 
     def open(self, run: Run) -> None:
@@ -53,9 +57,10 @@ class AgentChannel:
 
     def close(self) -> None:
         """The run ended, or the daemon leaves."""
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        for task in (self._watch, self._reading):
+            if task is not None:
+                task.cancel()
+        self._watch = self._reading = None
 
     async def reply(self, turn: Turn) -> str | None:
         """The agent's answer from its own channels; None where only the screen knows."""
@@ -67,6 +72,29 @@ class AgentChannel:
         except Exception:
             self._blame("reading a reply")
         return None
+
+    async def messages(self) -> Conversation | None:
+        """The conversation from the agent's own records; None: its kind has none. Whatever goes wrong is its warning.
+
+        One reading at a time: what hangs, as a file on a network may, takes one thread and not all of them.
+        """
+        try:
+            async with asyncio.timeout(MESSAGES_TIMEOUT_S):
+                while self._reading is not None and not self._reading.done():
+                    await asyncio.wait({self._reading})
+                found: list[Conversation | None] = []
+                self._reading = self._spawn_task(self._read(self._session, found), f"messages {self._slot}")
+                await asyncio.wait({self._reading})
+        except TimeoutError:
+            log.warning("no messages from the agent's own log in time", extra={"slot": self._slot})
+            return Conversation(warning="the agent's own log could not be read in time")
+        return found[0] if found else Conversation(warning="the agent's own log could not be read")
+
+    async def _read(self, session: AgentSession, found: list[Conversation | None]) -> None:
+        try:
+            found.append(await session.messages())
+        except Exception:
+            self._blame("reading messages")
 
     async def finished(self, turn: Turn) -> bool:
         """Whether the agent's own records show that it took the prompt and is done with it."""

@@ -15,6 +15,7 @@ from meshd_core.slots.activity import ActivityTracker, Silence
 from meshd_core.slots.agent_channel import AgentChannel
 from meshd_core.slots.announcer import Announcer
 from meshd_core.slots.changes import Changes
+from meshd_core.slots.conversation import ConversationView, Prompts
 from meshd_core.slots.ending import KeeperLink
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.hands import Hands
@@ -39,6 +40,7 @@ from meshd_core.types import (
     ExitStatus,
     Explanation,
     InjectRequest,
+    MessagePage,
     Receipt,
     Screen,
     Size,
@@ -111,6 +113,8 @@ class Slot:
         self._channel = AgentChannel(
             self.name, plan.kind, self._tracker.observe, self._version_known, self._tasks.spawn
         )
+        self._prompts = Prompts()
+        self._conversation = ConversationView(self._channel, self.feed, self._prompts, self._output.filtered)
         self._screen_watch = ScreenWatch(self._look)
         self._proofs: list[tuple[int, str]] = []
         self._leaving = False
@@ -128,6 +132,15 @@ class Slot:
 
     def screen(self) -> Screen:
         return self._output.screen()
+
+    async def messages(self, before: str | None, limit: int) -> MessagePage:
+        """The conversation of the present run. Raises SlotNotRunning, and what `ConversationView.page` raises."""
+        if self._life.child is None:
+            raise SlotNotRunning(
+                f"slot {self.name} is {self._life.status}: it has no conversation now",
+                hint=f"'meshd tail {self.name}' has the output of its last run",
+            )
+        return await self._conversation.page(before, limit)
 
     async def wait_for(self, states: Collection[str], wait_s: float) -> None:
         """Wait until the activity or the status is one of `states`, or until `wait_s` has passed."""
@@ -319,6 +332,7 @@ class Slot:
 
     def _run_began(self, child: ChildInfo, adopted: bool) -> None:
         self._silence.broken()
+        self._prompts.clear()
         if not adopted:
             self._tracker.reset()
         run = Run(
@@ -326,7 +340,7 @@ class Slot:
             env={}, meta=child.meta,
         )  # fmt: skip
         self._channel.open(run)
-        typist = Typist(self._keyboard, self.profile, self.queue.record, self._channel.finished)
+        typist = Typist(self._keyboard, self.profile, self._prompts.noting(self.queue.record), self._channel.finished)
         in_doubt = self.queue.in_doubt() if adopted else None
         if in_doubt is not None and self._proven(in_doubt):
             self.queue.prove(in_doubt)
@@ -356,8 +370,11 @@ class Slot:
         """The agent's answer: from its own log if the kind reads one, else the lines since Enter."""
         reply = await self._channel.reply(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
         if reply is not None:
-            return self._output.filtered(reply)
-        return await self._output.reply_lines(entry.line_mark, entry.text)
+            reply = self._output.filtered(reply)
+        else:
+            reply = await self._output.reply_lines(entry.line_mark, entry.text)
+        self._prompts.replied(entry, self.feed.last_n())
+        return reply
 
     # -- what happens --
 

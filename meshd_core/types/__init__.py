@@ -63,6 +63,15 @@ from meshd_core.types.mesh import (
     PeerInfo,
     Select,
 )
+from meshd_core.types.messages import (
+    Conversation,
+    Message,
+    MessagePage,
+    MessageRole,
+    MessageSource,
+    ToolOutcome,
+    ToolUse,
+)
 from meshd_core.types.node import (
     Health,
     Node,
@@ -149,6 +158,7 @@ __all__ = [
     "BroadcastRequest",
     "ByeEvent",
     "ConfigState",
+    "Conversation",
     "Cursor",
     "Dialog",
     "DialogEvent",
@@ -172,6 +182,10 @@ __all__ = [
     "MeshInjectRequest",
     "MeshSlots",
     "MeshState",
+    "Message",
+    "MessagePage",
+    "MessageRole",
+    "MessageSource",
     "Name",
     "NewToken",
     "Node",
@@ -225,6 +239,8 @@ __all__ = [
     "TokenInfo",
     "TokenList",
     "TokenRequest",
+    "ToolOutcome",
+    "ToolUse",
     "Until",
     "Verdict",
     "When",

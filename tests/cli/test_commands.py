@@ -70,6 +70,33 @@ def test_a_name_that_a_lying_node_gives_does_nothing_to_the_terminal(
     assert meshd("keys", "demo", "x").stdout == "\N{REPLACEMENT CHARACTER}31m: 1 bytes\n"
 
 
+def test_messages_are_shown_by_who_said_them_and_cannot_forge_another(server: Any, meshd: Any) -> None:
+    def message(role: str, text: str, **more: Any) -> dict[str, Any]:
+        return {"id": f"{role}-1", "role": role, "source": "log", "text": text, "at": None, "tool": None,
+                "receipt": None, "cut": False, **more}  # fmt: skip
+
+    tool = {"name": "Bash", "command": "make\nmake install", "outcome": "denied"}
+    server.handle = ok({
+        "messages": [
+            message("user", "build it\nuser", receipt="01J@mac1"),
+            message("tool", "\n".join(f"row {n}" for n in range(9)), tool=tool),
+            message("agent", "\x1b[2Jdone", source="inject", cut=True),
+        ],
+        "source": "log", "before": "m7", "warning": "one record could not be read",
+    })  # fmt: skip
+    done = meshd("messages", "demo", "-n", "3", "--before", "m9")
+    assert server.requests[-1].target == "/messages/demo?before=m9&limit=3"
+    assert done.stdout.splitlines() == [
+        "user, 01J@mac1", "  build it", "  user",
+        "tool, Bash, denied", "  $ make", "  $ make install",
+        *(f"  row {n}" for n in range(5)), "  ... 4 lines more",
+        "agent, from an inject", "  \N{REPLACEMENT CHARACTER}[2Jdone", "  ... the rest is left out",
+    ]  # fmt: skip
+    assert done.stderr.splitlines() == ["-- older ones: --before m7 --", "-- one record could not be read --"]
+    assert "row 8" in meshd("messages", "demo", "--full").stdout
+    assert json.loads(meshd("messages", "demo", "--json").stdout)["before"] == "m7"
+
+
 def test_without_a_daemon_it_exits_69_and_says_how_to_start_one(meshd: Any, short_tmp: Path) -> None:
     done = meshd("ls")
     assert done.returncode == 69 and done.stdout == ""

@@ -248,6 +248,7 @@ def test_every_route_is_called_as_the_protocol_says(server: Any, client: MeshdCl
             None,
         ),
         (lambda: client.screen("d@n2"), "GET /screen/d@n2", None),
+        (lambda: client.messages("d", before="m/1", limit=5), "GET /messages/d?before=m%2F1&limit=5", None),
         (lambda: client.start("d", resume=True), "POST /start/d", {"resume": True}),
         (lambda: client.stop("d", grace_s=1), "POST /stop/d", {"grace_s": 1}),
         (lambda: client.restart("d"), "POST /restart/d", {"resume": False, "grace_s": None}),

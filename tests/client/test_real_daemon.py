@@ -24,7 +24,7 @@ NOT_CALLED = {("GET", "/stream/{slot}"), ("GET", "/mesh/stream"), ("GET", "/atta
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "slot": ("X",), "start": ("X",), "stop": ("X",), "restart": ("X",), "inject": ("X", InjectRequest(text="x")),
-    "receipt": ("X",), "cancel": ("X",), "output": ("X",), "screen": ("X",), "keys": ("X", ["a"]),
+    "receipt": ("X",), "cancel": ("X",), "output": ("X",), "screen": ("X",), "messages": ("X",), "keys": ("X", ["a"]),
     "raw_keys": ("X", b"a"), "interrupt": ("X",), "answer": ("X", "d", "deny"), "resize": ("X", 9, 99),
     "ticket": ("/",), "create_token": ("read",), "revoke_token": ("X",),
     "mesh_inject": (MeshInjectRequest(text="x"),), "mesh_broadcast": (BroadcastRequest(text="x"),),

@@ -21,6 +21,8 @@ from meshd_core.types import (
     Health,
     HealthStatus,
     InjectRequest,
+    Message,
+    MessagePage,
     Node,
     OutputRange,
     PluginList,
@@ -265,6 +267,11 @@ class MemoryNode:
     def screen(self, name: str) -> Screen:
         self.slot(name)
         return Screen(["> "], Cursor(0, 2), "", Size(40, 120), False)
+
+    async def messages(self, name: str, before: str | None, limit: int) -> MessagePage:
+        self.slot(name)
+        self.calls.append(f"messages {name} {before} {limit}")
+        return MessagePage([Message("m1", "user", "log", "hello", None)], "log", None)
 
     def feed(self, name: str) -> MemoryFeed:
         self.slot(name)

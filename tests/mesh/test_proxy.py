@@ -36,6 +36,9 @@ async def test_every_read_of_a_slot_takes_an_address(two: Pair) -> None:
     told = (await ask(two.near, "GET", "/slots/demo@mac2?explain=1")).json
     assert (slot.json["explain"], told["explain"]["profile"]["kind"]) == (None, "demo")
     assert (await ask(two.near, "GET", "/screen/demo@mac2")).json["rows"] == ["> "]
+    messages = await ask(two.near, "GET", "/messages/demo@mac2?limit=7&before=m9")
+    assert (messages.status, messages.json["messages"][0]["text"]) == (200, "hello")
+    assert two.far.node.calls == ["messages demo m9 7"]
     page = await ask(two.near, "GET", "/output/demo@mac2?since=oldest")
     assert [line["text"] for line in page.json["lines"]] == ["one", "two"]
     text = await ask(two.near, "GET", "/output/demo@mac2?format=text&limit=1")

@@ -9,7 +9,7 @@ import pytest
 
 from meshd_core.client import MeshdClient
 from meshd_core.testing.daemon import DaemonProcess, HttpFailure
-from meshd_core.types import Line, MeshSlots, OutputPage, Receipt, Screen, SlotDetail
+from meshd_core.types import Line, MeshSlots, MessagePage, OutputPage, Receipt, Screen, SlotDetail
 from tests.mesh.network import missing
 from tests.mesh.three_nodes import NAMES, SLOTS_EACH, Nodes, three_nodes
 
@@ -53,6 +53,9 @@ def test_everything_that_can_be_read_is_read_through_a_node(nodes: Nodes) -> Non
     assert near.get(f"/injects/{made.id}", Receipt) == made
     assert near.get("/slots/s1@mac2?wait_for=idle&wait_s=10", SlotDetail).address == "s1@mac2"
     assert near.get("/screen/s1@mac2", Screen).rows == far.get("/screen/s1", Screen).rows
+    said = near.get("/messages/s1@mac2", MessagePage)
+    assert said == far.get("/messages/s1", MessagePage)
+    assert [one.text for one in said.messages[-2:]] == ["hello", "echo: hello"]
     page = near.get("/output/s1@mac2?since=oldest", OutputPage)
     assert "echo: hello" in [line.text for line in page.lines]
     assert near.call("GET", "/output/s1@mac2?since=oldest&format=text") == far.call(

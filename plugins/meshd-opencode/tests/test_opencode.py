@@ -5,13 +5,15 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import msgspec
 import pytest
 from meshd_opencode.http_client import Address, ApiError, get_body
 from meshd_opencode.kind import OpenCodeKind
 from meshd_opencode.session import OpenCodeSession
 
-from meshd_core.api import LaunchSpec, Observation, Run, Turn
+from meshd_core.api import LaunchSpec, Observation, Run, ToolUse, Turn
 
 KIND = OpenCodeKind()
 T0 = 1_795_000_000_000
@@ -228,3 +230,62 @@ async def test_another_programs_port_is_not_ours() -> None:
     async with running_api() as api:
         with pytest.raises(ApiError, match="401"):
             await get_body(Address(api.port, "opencode", "wrong"), "/session/status")
+
+
+RECORDED = Path(__file__).parent / "data" / "messages.json"
+"""What 1.18.33 answered."""
+
+
+@pytest.mark.anyio
+async def test_the_conversation_has_all_that_was_said_and_done() -> None:
+    async with running_api() as api, watching(api) as (session, _):
+        api.answers["/session"] = []
+        assert (await session.messages()).messages == ()
+        api.answers["/session/ses_1/message?limit=300"] = json.loads(RECORDED.read_text())
+        api.event("message.updated", info={"id": "m", "role": "user", "sessionID": "ses_1"})
+        async with asyncio.timeout(5):
+            while not (found := await session.messages()).messages:
+                await asyncio.sleep(0.01)
+    assert (found.source, found.warning) == ("api", None)
+    assert [(one.role, one.text[:30].strip()) for one in found.messages] == [
+        ("user", "hello one"),
+        ("agent", "You said: hello one"),
+        ("user", "TOOL touch approved"),
+        ("tool", "(no output)"),
+        ("agent", "tool finished: (no output)"),
+        ("user", "TOOL touch never"),
+        ("tool", "The user rejected permission t"),
+        ("user", "typed by hand"),
+        ("agent", "You said: typed by hand"),
+        ("user", "SLOW30 int"),
+        ("agent", "word1 word2 word3 word4 word5"),
+        ("user", "after int"),
+        ("agent", "You said: after int"),
+        ("user", "SLOW3 a"),
+        ("agent", "word1 word2 word3 word4 word5"),
+        ("user", "steered"),
+        ("agent", "You said: steered"),
+    ]
+    tools = [one.tool for one in found.messages if one.tool is not None]
+    assert tools == [ToolUse("bash", "touch approved", "done"), ToolUse("bash", "touch never", "denied")]
+
+
+@pytest.mark.anyio
+async def test_after_an_adoption_the_conversation_is_the_one_that_was_used_in_this_run() -> None:
+    stored = [
+        {"id": "ses_old", "time": {"updated": T0 - 1}},
+        {"id": "ses_1", "time": {"updated": T0 + 5}},
+        {"id": "ses_child", "parentID": "ses_1", "time": {"updated": T0 + 9}},
+    ]
+    async with running_api() as api:
+        api.answers["/session"] = stored
+        api.answers["/session/ses_1/message?limit=300"] = [message("user", "hi", T0)]
+        session = OpenCodeSession(Address(api.port, "opencode", "secret"), True, T0)
+        assert [one.text for one in (await session.messages()).messages] == ["hi"]
+        api.answers["/session"] = stored[:1]
+        assert (await session.messages()).messages == ()
+        api.answers["/session/ses_9/message?limit=300"] = [message("user", "resumed", T0)]
+        launch = KIND.launch(spec(resume=True, last_meta={"conversation": "ses_9"}))
+        run = Run(slot="o", pid=1, started_at_ms=T0, cwd="/", env={}, meta={**launch.meta, "port": str(api.port)})
+        session = KIND.session(msgspec.structs.replace(run, meta={**run.meta, "password": "secret"}))  # type: ignore[assignment]
+        assert [one.text for one in (await session.messages()).messages] == ["resumed"]

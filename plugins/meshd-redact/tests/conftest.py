@@ -52,8 +52,8 @@ class Shown:
 
     def everything(self) -> str:
         """What every surface shows of the slot."""
-        paths = ("/slots", "/slots/s?explain=1", "/screen/s", "/output/s?since=oldest&limit=1000",
-                 "/output/s?format=text")  # fmt: skip
+        paths = ("/slots", "/slots/s?explain=1", "/screen/s", "/messages/s",
+                 "/output/s?since=oldest&limit=1000", "/output/s?format=text")  # fmt: skip
         answers = [self.daemon.call("GET", path) for path in paths]
         return b"\n".join([*answers, self.daemon.log.read_bytes()]).decode()
 

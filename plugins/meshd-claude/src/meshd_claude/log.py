@@ -34,6 +34,8 @@ class Block(Struct):
     name: str | None = None
     input: dict[str, Any] = field(default_factory=dict)
     tool_use_id: str | None = None
+    content: Any = None
+    is_error: bool | None = None
 
 
 class Message(Struct):
@@ -119,10 +121,10 @@ def _reaches_before(records: list[Record], entered_at_ms: int) -> bool:
 
 def _find_prompt(records: list[Record], prompt: str, entered_at_ms: int, exact: bool) -> Record | None:
     since = [r for r in records if r.is_prompt and r.message and r.time_ms >= entered_at_ms - CLOCK_SLACK_MS]
-    return own_prompt(since, _text, prompt, exact=exact)
+    return own_prompt(since, prompt_text, prompt, exact=exact)
 
 
-def _text(record: Record) -> str:
+def prompt_text(record: Record) -> str:
     """A prompt without what Claude Code puts around a paste."""
     return _PASTED.sub("", "\n".join(record.message.texts())) if record.message is not None else ""
 

@@ -14,11 +14,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from meshd_claude.conversation import conversation
 from meshd_claude.log import ToolCall, find_answer, find_log, pending_call
 from meshd_core.api import (
     REPLY_POLL_S,
     AgentSession,
     Answer,
+    Conversation,
     DialogOption,
     Observation,
     Turn,
@@ -88,6 +90,10 @@ class ClaudeSession(AgentSession):
     async def reply(self, turn: Turn) -> str | None:
         """The assistant's text of the whole turn, from the log; None if the log doesn't show it in time."""
         return await wait_for_reply(lambda: asyncio.to_thread(self._find_answer, turn))
+
+    async def messages(self) -> Conversation:
+        """The conversation that it is in now: /clear begins another one."""
+        return await asyncio.to_thread(lambda: conversation(self._log()))
 
     # -- the status file
 

@@ -41,7 +41,8 @@ class CodexKind(AgentKind):
     def session(self, run: Run) -> AgentSession:
         if HOME not in run.meta:
             return AgentSession()
-        return CodexSession(run.pid, run.started_at_ms, run.meta.get(THREAD), run.meta.get(VERSION))
+        home = Path(run.meta[HOME])
+        return CodexSession(run.pid, run.started_at_ms, run.meta.get(THREAD), run.meta.get(VERSION), home)
 
 
 def codex_home(env: Mapping[str, str]) -> Path:

@@ -17,8 +17,8 @@ from meshd_core.api import CLOCK_SLACK_MS, Answer, epoch_ms, own_prompt, search_
 
 MAX_HEAD_BYTES = 4 << 20
 ENDS = ("task_complete", "turn_aborted")
-_OUTPUTS = ("function_call_output", "custom_tool_call_output")
-_CALLS = ("function_call", "custom_tool_call")
+OUTPUTS = ("function_call_output", "custom_tool_call_output")
+CALLS = ("function_call", "custom_tool_call")
 
 
 class Payload(Struct):
@@ -33,6 +33,7 @@ class Payload(Struct):
     arguments: Any = None
     input: Any = None
     call_id: str | None = None
+    output: Any = None
 
 
 class Record(Struct):
@@ -119,13 +120,14 @@ def _collect(records: Sequence[Record], asked: Record) -> Answer:
         if said := record.said("AgentMessage"):
             texts.append(said)
         if record.event in ENDS:
-            failure = _message_of(record.payload.error)
+            failure = message_of(record.payload.error)
             text = "\n\n".join(texts) or record.payload.last_agent_message or failure or ""
             return Answer(text.strip("\n"), True)
     return Answer("\n\n".join(texts).strip("\n"), False)
 
 
-def _message_of(error: Any) -> str | None:
+def message_of(error: Any) -> str | None:
+    """The words of an error that ended a turn."""
     message = error.get("message") if isinstance(error, dict) else error
     return message if isinstance(message, str) else None
 
@@ -147,9 +149,9 @@ class Work(Struct):
                 self.turn, self.seen = None, True
                 self.calls.clear()
             elif record.type == "response_item" and payload.call_id:
-                if payload.type in _CALLS:
+                if payload.type in CALLS:
                     self.calls[payload.call_id] = command_of(payload)
-                elif payload.type in _OUTPUTS:
+                elif payload.type in OUTPUTS:
                     self.calls.pop(payload.call_id, None)
 
     @property

@@ -7,13 +7,15 @@ and the new one: the newest counts (thread ids are UUIDv7, ordered by time). Onl
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from meshd_codex.rollout import Work, decoder, find_answer, read_head
+from meshd_codex.conversation import conversation
+from meshd_codex.rollout import Work, decoder, find_answer, find_rollout, read_head
 from meshd_core.api import (
     AgentSession,
     Answer,
+    Conversation,
     Follower,
     Observation,
     Turn,
@@ -30,11 +32,14 @@ _ROLLOUT = re.compile(r"/rollout-[^/]*-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{
 
 
 class CodexSession(AgentSession):
-    """One run; `thread` and `version` are what is known from its launch."""
+    """One run; `thread`, `version` and `home` are what is known from its launch."""
 
-    def __init__(self, pid: int, started_at_ms: int, thread: str | None, version: str | None) -> None:
+    def __init__(
+        self, pid: int, started_at_ms: int, thread: str | None, version: str | None, home: Path | None = None
+    ) -> None:
         self._pid, self._started_at_ms = pid, started_at_ms
         self._thread, self._version = thread, version
+        self._home = home
         self._log: Follower | None = None
         self._work = Work()
         self._strangers: set[str] = set()
@@ -69,17 +74,37 @@ class CodexSession(AgentSession):
         """The assistant's text of the whole turn, or the error that ended it; None if the log doesn't show it."""
         return await wait_for_reply(lambda: asyncio.to_thread(self._find_answer, turn))
 
+    async def messages(self) -> Conversation:
+        """The conversation that it is in now: after /clear another one, from its first prompt on."""
+        return await asyncio.to_thread(lambda: conversation(self._newest_log()))
+
     # -- in threads
+
+    def _newest_log(self) -> Path | None:
+        """The newest log that the process holds open; a resumed one is not before its first prompt."""
+        for _, path in self._open_logs():
+            head = read_head(path)
+            if head is not None and head.is_users:
+                return path
+        log = self._log
+        if log is not None:
+            return log.path
+        return None if self._home is None or self._thread is None else find_rollout(self._home, self._thread)
 
     def _search(self) -> None:
         """Take up the newest log that the process holds open, if it is another one than before."""
+        for thread, path in self._open_logs():
+            if self._log is not None and self._log.path == path:
+                return
+            if self._take_up(thread, path):
+                return
+
+    def _open_logs(self) -> Iterator[tuple[str, Path]]:
+        """Threads with their logs, the newest of the nearest process first."""
         for paths in open_files(self._pid):
             found = {match[1]: path for path in paths if (match := _ROLLOUT.search(path)) is not None}
             for thread in sorted(found.keys() - self._strangers, reverse=True):
-                if self._log is not None and self._log.path == Path(found[thread]):
-                    return
-                if self._take_up(thread, Path(found[thread])):
-                    return
+                yield thread, Path(found[thread])
 
     def _take_up(self, thread: str, path: Path) -> bool:
         head = read_head(path)

@@ -46,26 +46,40 @@ class Record(Struct, rename={"tool_calls": "toolCalls"}):
         return self.type == "user" and bool(self.text)
 
 
-class _Head(Struct, rename={"session": "sessionId"}):
+class Head(Struct, rename={"session": "sessionId", "started": "startTime"}):
+    """The first record of a log."""
+
     session: str = ""
+    started: str | None = None
+    kind: str = "main"
 
 
 _decoder = msgspec.json.Decoder(Record)
-_head_decoder = msgspec.json.Decoder(_Head)
+_head_decoder = msgspec.json.Decoder(Head)
 
 
 def find_chats(home: Path, session_id: str) -> list[Path]:
     """The logs of a session, the newest first: a resume goes on in the old one, and leaves a second behind."""
     found = home.glob(f"tmp/*/chats/session-*-{session_id[:8]}.jsonl")
-    return [path for path in sorted(found, reverse=True) if _session_of(path) == session_id]
+    return [path for path in sorted(found, reverse=True) if _head(path).session == session_id]
 
 
-def _session_of(path: Path) -> str:
+def others_since(chat: Path, session_id: str, since_ms: float) -> bool:
+    """Whether beside `chat` lies a conversation of another id that was begun after `since_ms`."""
+    for path in chat.parent.glob("session-*.jsonl"):
+        head = _head(path)
+        if head.session not in ("", session_id) and head.kind == "main" and epoch_ms(head.started) >= since_ms:
+            return True
+    return False
+
+
+def _head(path: Path) -> Head:
+    """The first record; an empty one if it isn't there yet."""
     try:
         with path.open("rb") as file:
-            return _head_decoder.decode(file.readline(MAX_HEAD_BYTES)).session
+            return _head_decoder.decode(file.readline(MAX_HEAD_BYTES))
     except (OSError, msgspec.MsgspecError):
-        return ""
+        return Head()
 
 
 def find_answer(path: Path, prompt: str, entered_at_ms: int, *, exact: bool = False) -> Answer | None:

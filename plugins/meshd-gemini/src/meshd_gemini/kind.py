@@ -41,7 +41,8 @@ class GeminiKind(AgentKind):
 
     def session(self, run: Run) -> AgentSession:
         home, session_id = run.meta.get(HOME), run.meta.get(SESSION_ID)
-        return GeminiSession(None if home is None else Path(home), session_id, run.meta.get(VERSION))
+        folder = None if home is None else Path(home)
+        return GeminiSession(folder, session_id, run.meta.get(VERSION), run.started_at_ms)
 
 
 def gemini_home(env: Mapping[str, str]) -> Path:

@@ -83,10 +83,22 @@ class MessageUpdated(Struct):
     info: MessageInfo
 
 
+class ToolState(Struct):
+    """`pending`, `running`, `completed` or `error`."""
+
+    status: str = ""
+    input: Any = None
+    output: str | None = None
+    error: str | None = None
+
+
 class Part(Struct):
     type: str
+    id: str = ""
     text: str | None = None
     synthetic: bool | None = None
+    tool: str | None = None
+    state: ToolState | None = None
 
 
 class StoredMessage(Struct):
@@ -97,8 +109,15 @@ class StoredMessage(Struct):
         return "\n\n".join(part.text for part in self.parts if part.type == "text" and part.text and not part.synthetic)
 
 
-class StoredSession(Struct):
+class SessionTime(Struct):
+    updated: float = 0
+
+
+class StoredSession(Struct, rename={"parent": "parentID"}):
     id: str
+    parent: str | None = None
+    """Of a subagent's."""
+    time: SessionTime = field(default_factory=SessionTime)
 
 
 class Health(Struct):

@@ -10,7 +10,7 @@ from meshd_opencode.http_client import Address
 from meshd_opencode.profile import PROFILE
 from meshd_opencode.session import CONVERSATION, OpenCodeSession
 
-PORT, PASSWORD, USERNAME = "port", "password", "username"
+PORT, PASSWORD, USERNAME, RESUMED = "port", "password", "username", "resumed"
 PASSWORD_VARIABLE = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - a variable's name
 USERNAME_VARIABLE = "OPENCODE_SERVER_USERNAME"
 READY_MS = 15_000
@@ -34,12 +34,16 @@ class OpenCodeKind(AgentKind):
         if spec.resume and not any(argument.partition("=")[0] in _CHOOSES_SESSION for argument in given):
             conversation = spec.last_meta.get(CONVERSATION)
             own += ["--continue"] if conversation is None else ["--session", conversation]
+        else:
+            conversation = None
         password = spec.env.get(PASSWORD_VARIABLE) or secrets.token_urlsafe(32)
         username = spec.env.get(USERNAME_VARIABLE) or "opencode"
         env = {PASSWORD_VARIABLE: password}
         if "OPENCODE_DISABLE_AUTOUPDATE" not in spec.env:
             env["OPENCODE_DISABLE_AUTOUPDATE"] = "1"
         meta = {PORT: port, PASSWORD: password, USERNAME: username}
+        if conversation is not None:
+            meta[RESUMED] = conversation
         return Launch(argv=(*spec.command, *own, *spec.args), env=env, meta=meta)
 
     def session(self, run: Run) -> AgentSession:
@@ -47,7 +51,8 @@ class OpenCodeKind(AgentKind):
         if not port.isdecimal() or port == "0":
             return AgentSession()
         address = Address(int(port), run.meta.get(USERNAME, ""), run.meta.get(PASSWORD, ""))
-        return OpenCodeSession(address, adopted=time.time() * 1000 - run.started_at_ms > READY_MS)
+        adopted = time.time() * 1000 - run.started_at_ms > READY_MS
+        return OpenCodeSession(address, adopted, run.started_at_ms, run.meta.get(RESUMED))
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:

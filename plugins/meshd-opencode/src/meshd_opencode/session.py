@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from meshd_core.api import AgentSession, Answer, Observation, Turn, wait_for_reply
+from meshd_core.api import AgentSession, Answer, Conversation, Observation, Turn, wait_for_reply
 from meshd_opencode.api_types import (
     Asked,
     Event,
@@ -24,6 +24,7 @@ from meshd_opencode.api_types import (
     StoredMessage,
     StoredSession,
 )
+from meshd_opencode.conversation import conversation
 from meshd_opencode.http_client import Address, ApiError, get, get_body
 from meshd_opencode.state import AgentState
 from meshd_opencode.turns import find_answer
@@ -35,6 +36,8 @@ LAST_RETRY_S = 5.0
 SILENCE_S = 45.0
 MESSAGES = 100
 """How many of a session's newest messages are searched for a turn: each step of a turn is a message."""
+SHOWN_MESSAGES = 300
+"""How many of a session's newest messages a conversation is made of."""
 SESSIONS = 5
 T = TypeVar("T")
 
@@ -42,9 +45,13 @@ T = TypeVar("T")
 class OpenCodeSession(AgentSession):
     """One run. The conversation is known by its events, or after an adoption found by the prompt in it."""
 
-    def __init__(self, address: Address, adopted: bool = False) -> None:
-        """`adopted`: it runs for a while, so that an idle server is an idle agent, whatever the daemon before saw."""
-        self._address = address
+    def __init__(
+        self, address: Address, adopted: bool = False, started_at_ms: int = 0, resumed: str | None = None
+    ) -> None:
+        """`adopted`: it runs for a while, so that an idle server is an idle agent, whatever the daemon before saw.
+        `resumed`: the conversation that was.
+        """
+        self._address, self._started_at_ms, self._resumed = address, started_at_ms, resumed
         self._state = AgentState(worked=adopted)
         self._conversation: str | None = None
         self._version: str | None = None
@@ -76,6 +83,23 @@ class OpenCodeSession(AgentSession):
     async def reply(self, turn: Turn) -> str | None:
         """The assistant's text of the whole turn, or None if the API doesn't tell it in time."""
         return await wait_for_reply(lambda: self._present_answer(turn))
+
+    async def messages(self) -> Conversation:
+        """The conversation that was last in use in this run, or that was resumed; none before the first prompt."""
+        session = self._conversation or self._resumed or await self._used_since_start()
+        if session is None:
+            return Conversation(source="api")
+        path = f"/session/{session}/message?limit={SHOWN_MESSAGES}"
+        stored = _decode(await get_body(self._address, path), list[StoredMessage])
+        full = len(stored) >= SHOWN_MESSAGES
+        warning = f"only the newest {SHOWN_MESSAGES} of its messages were asked for" if full else None
+        return Conversation(conversation(stored), "api", warning)
+
+    async def _used_since_start(self) -> str | None:
+        """After an adoption, before the next prompt: the conversation that was used last, if that was in this run."""
+        sessions = _decode(await get_body(self._address, "/session"), list[StoredSession])
+        used = [one for one in sessions if one.parent is None and one.time.updated >= self._started_at_ms]
+        return max(used, key=lambda one: one.time.updated).id if used else None
 
     # -- events
 
@@ -134,8 +158,8 @@ class OpenCodeSession(AgentSession):
     # -- messages
 
     async def _find_answer(self, turn: Turn, *, exact: bool = False) -> Answer | None:
-        for conversation in await self._conversations():
-            path = f"/session/{conversation}/message?limit={MESSAGES}"
+        for session in await self._conversations():
+            path = f"/session/{session}/message?limit={MESSAGES}"
             messages = _decode(await get_body(self._address, path), list[StoredMessage])
             answer = find_answer(messages, turn.prompt, turn.entered_at_ms, exact=exact)
             if answer is not None:
