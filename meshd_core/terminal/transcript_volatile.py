@@ -35,6 +35,9 @@ class VolatileRows:
         if len(changed) > _MOST_ROWS:
             self._changes.clear()
             return frozenset()
+        # A row that was not there a moment ago is another one than stood in its place before.
+        for y in [y for y in self._changes if y >= min(len(before), len(texts))]:
+            del self._changes[y]
         shown, was_shown = frozenset(texts), frozenset(before)
         for y in changed:
             old, new = before[y], texts[y]

@@ -78,6 +78,14 @@ def test_a_spinner_is_volatile_after_two_changes_and_settles_after_four_seconds(
     assert rows.look(["text", "⠹ Thinking 2s"], 10.0) == frozenset()
 
 
+def test_a_row_that_takes_the_place_of_a_spinner_is_not_volatile() -> None:
+    rows = VolatileRows()
+    for n in range(3):
+        rows.look(["prompt", f"✻ retrying in {9 - n}s"], n / 10)
+    assert rows.look(["prompt"], 0.4) == frozenset()
+    assert rows.look(["prompt", "an answer"], 0.5) == frozenset()
+
+
 def test_moved_and_growing_rows_are_not_volatile() -> None:
     rows = VolatileRows()
     for n in range(6):

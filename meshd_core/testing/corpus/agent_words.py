@@ -9,8 +9,9 @@ OWN_WORDS: dict[str, tuple[str, ...]] = {
         r"^ +⎿ +(?:Done|\(No |Interrupted ·|Error\b|API Error)",
         r"^● API Error",
         # Printed before it ends, without a network at its first run.
-        r"^ ?(?:Welcome to Claude Code v|Unable to connect to Anthropic|Failed to connect to|Check your internet conn)",
-        r"^ (?:Claude Code might not be available|https://anthropic.com/supported-countries)",
+        r"^ ?(?:Welcome to Claude Code v|Unable to connect to Anthropic|Failed to connect to)",
+        r"^ (?:Please check|Check) your internet connection",
+        r"^ (?:(?:Note: )?Claude Code might not be available|https://anthropic.com/supported-countries)",
         r"^Resume this session with:|^claude --resume ",
     ),
     "codex": (

@@ -71,6 +71,8 @@ async def _replay(
     cast: Cast, truth: Truth, profile: KindProfile, version: str, channel: bool, journal: Journal
 ) -> Replay:
     loop = asyncio.get_running_loop()
+    errors: list[BaseException] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context.get("exception") or RuntimeError(context)))
     slot = _Slot(profile, version, Size(rows=cast.header.height, cols=cast.header.width), journal, truth.lines)
     checks = asyncio.create_task(slot.check_silence())
     reports: list[tuple[float, CastEvent | Observation]] = []
@@ -87,6 +89,8 @@ async def _replay(
             slot.take(what.data.encode())
     await asyncio.sleep(truth.ends - loop.time())
     checks.cancel()
+    if errors:  # of timers: of a slot they would be logged, and it would live on
+        raise errors[0]
     return slot.finish(ended=truth.exit is not None)
 
 
