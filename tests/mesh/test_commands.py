@@ -193,9 +193,9 @@ def test_a_token_is_never_sent_to_where_an_answer_points(two: Two) -> None:
 
 
 def test_a_token_is_not_sent_where_it_could_be_read(two: Two) -> None:
-    refused = two.meshd("login", "mac2", "--at", "http://192.0.2.1:9451", "--token-stdin", stdin=two.token("control"))
+    refused = two.meshd("login", "mac7", "--at", "http://192.0.2.1:9451", "--token-stdin", stdin=two.token("control"))
     assert refused.returncode == 2 and "--insecure" in refused.stderr
-    assert not (two.config.parent / "logins" / "mac2.json").exists()
+    assert not (two.config.parent / "logins" / "mac7.json").exists()
 
 
 @pytest.mark.parametrize(
