@@ -307,3 +307,10 @@ def test_a_missing_slot_says_so(server: Any, client: MeshdClient) -> None:
     server.handle = lambda request, reply: reply.error(404, "slot_not_found", "there is no slot 'demi' here")
     with pytest.raises(SlotNotFound, match="no slot 'demi'"):
         client.slot("demi")
+
+
+@pytest.mark.parametrize("key", ["", "two words", "a\tb", "ä", "x" * 201])
+def test_a_key_that_the_daemon_would_not_take_is_not_sent(server: Any, client: MeshdClient, key: str) -> None:
+    with pytest.raises(InvalidField, match="without blanks"):
+        client.inject("demo", InjectRequest("hi"), key=key)
+    assert server.requests == []
