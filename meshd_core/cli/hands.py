@@ -75,8 +75,8 @@ def interrupt(client: MeshdClient, as_json: bool, slot: str) -> None:
 def answer(client: MeshdClient, as_json: bool, slot: str, choice: str | None, dialog_id: str | None) -> None:
     """Answer the dialog that a slot's agent has open.
 
-    CHOICE is accept, deny, or the id of one of the dialog's options; without it the dialog is shown and, on a terminal,
-    asked for. It is typed only while that very dialog is open. Exits 124 if the dialog still stood after 3 s.
+    CHOICE is accept, where the dialog offers it, or deny; without it the dialog is shown and, on a terminal, asked for.
+    It is typed only while that very dialog is open. Exits 124 if the dialog still stood after 3 s.
 
     \b
     meshd answer claude-1
@@ -93,7 +93,7 @@ def answer(client: MeshdClient, as_json: bool, slot: str, choice: str | None, di
         _show(dialog)
         if not sys.stdin.isatty():
             return
-        choices = list(dict.fromkeys([*(option.id for option in dialog.options), "deny"]))
+        choices = [*(option.id for option in dialog.options if option.id == "accept"), "deny"]
         choice = str(click.prompt("answer", type=click.Choice(choices)))
     result = client.answer(slot, dialog_id or dialog.id, choice)
     if as_json:

@@ -4,6 +4,7 @@ A kind is data (`KindProfile`: recipes, rules, patterns) plus only the code that
 machine that detects states, types prompts and turns a screen into lines; a kind never touches the terminal itself.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -38,6 +39,10 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     A group named `command` is what would be run, as far as the screen shows it; the first other group is its question.
     """
     options: tuple[DialogOption, ...] = ()
+    """What the dialog offers. With `option_pattern`: which labels mean `accept` and `deny`, exactly; several may."""
+    option_pattern: str | None = None
+    """Finds each option from the question on (MULTILINE): group `label`, group `default` that matches something in the
+    marked one, group `key` with what the row itself says that chooses it."""
     confidence: float = 0.8
     last_rows: int = 0
     """Look only at this many rows from the last non-empty one up; 0 looks at all."""
@@ -45,6 +50,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         SpecifierSet(self.versions)
+        if self.option_pattern is not None and "label" not in re.compile(self.option_pattern).groupindex:
+            raise ValueError(f"rule {self.id}: option_pattern has no group 'label'")
 
 
 class SubmitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +100,7 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
     """Keys that answer and interrupt; None: this kind can't."""
 
     accept: str | None = None
+    """For dialogs whose option names no key itself."""
     deny: str | None = None
     interrupt: tuple[str, ...] = ()
     """Writes, in order, 100 ms apart: opencode takes Esc twice, but not in one write. Empty: this kind can't."""
@@ -210,6 +218,8 @@ class Observation(Struct, frozen=True):
     command: str | None = None
     """What runs, or would be run if it is approved, exactly. One report may say it and another that it waits."""
     options: tuple[DialogOption, ...] = ()
+    option_keys: Mapping[str, str] = field(default_factory=dict)
+    """By option id: what its row says that chooses it."""
     until: str | None = None
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from meshd_core.clock import monotonic, rfc3339
-from meshd_core.contracts.kinds import KindProfile, Observation, Rule
+from meshd_core.contracts.kinds import TIME_UNITS, KindProfile, Observation, Rule
 from meshd_core.slots.countdown import Countdown
+from meshd_core.slots.dialog_options import offered
 from meshd_core.slots.versions import rule_holds
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Source
@@ -60,6 +61,8 @@ class ActivityTracker:
         self._dialogs = 0
         self.activity = UNKNOWN
         self.dialog: Dialog | None = None
+        self.option_keys: Mapping[str, str] = {}
+        """Of the open dialog, by option id: keys that the dialog itself names."""
         self.worked = 0
         """Counts the times that the agent was seen to begin or to finish work: proof that a prompt was taken."""
         self.set_profile(profile, None)
@@ -226,11 +229,13 @@ class ActivityTracker:
     def _dialog_of(self, best: Observation, evidence: tuple[Evidence, ...]) -> Dialog | None:
         """The open dialog: its words from the screen rule that sees it, else from whoever reported it."""
         described = best
-        for source in ("screen", "api", "hook"):
-            other = self._latest.get(source)
-            if other is not None and other.state == "waiting" and (other.options or other.question):
-                described = other
-                break
+        if best is not self._override or not (best.options or best.question):
+            for source in ("screen", "api", "hook"):
+                other = self._latest.get(source)
+                if other is not None and other.state == "waiting" and (other.options or other.question):
+                    described = other
+                    break
+        self.option_keys = described.option_keys
         kind = described.dialog_kind or best.dialog_kind
         if kind is None:
             if best.state != "waiting":
@@ -241,9 +246,12 @@ class ActivityTracker:
         # The screen may cut a command off; the agent's own log or API has it whole, but a moment later.
         commands = [self._latest[source].command for source in TRUST if source in self._latest]
         command = next((command for command in (*commands, best.command) if command), None)
-        key = repr((kind, described.question, described.options))
+        # Which option is marked changes while a person chooses: that makes no other dialog.
+        key = repr((kind, described.question, [(option.id, option.label) for option in described.options]))
         if self.dialog is not None and self.dialog.id.endswith(_short_hash(key)):
-            return self.dialog if command is None else msgspec.structs.replace(self.dialog, command=command)
+            return msgspec.structs.replace(
+                self.dialog, command=command or self.dialog.command, options=described.options
+            )
         return Dialog(
             id=f"d{self._dialogs + 1}-{_short_hash(key)}", kind=kind, question=described.question or "",
             command=command, options=described.options, opened_at=rfc3339(), evidence=evidence,
@@ -289,12 +297,14 @@ def source_of(rule: Rule) -> Source:
 def observed(rule: Rule, match: re.Match[str]) -> Observation:
     """What `rule` says by its `match`."""
     command = match.groupdict().get("command")
-    skip = match.re.groupindex.get("command")
-    question = next((match[n] for n in range(1, match.re.groups + 1) if n != skip and match[n]), None)
+    skip = {match.re.groupindex[name] for name in ("command", *TIME_UNITS) if name in match.re.groupindex}
+    asked = next((n for n in range(1, match.re.groups + 1) if n not in skip and match[n]), None)
+    choices = offered(rule, match, match.start(asked or 0))
     return Observation(
         source=source_of(rule), rule=rule.id, state=rule.state, matched=match.group(0).strip(),
-        confidence=rule.confidence, dialog_kind=rule.dialog, question=question if rule.dialog else None,
-        options=rule.options, command=command.strip() if command else None,
+        confidence=rule.confidence, dialog_kind=rule.dialog,
+        question=match[asked] if rule.dialog and asked is not None else None, options=choices.options,
+        option_keys=choices.keys, command=command.strip() if command else None,
     )  # fmt: skip
 
 

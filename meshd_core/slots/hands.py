@@ -131,7 +131,9 @@ class Hands:
         if choice not in offered and choice != "deny":
             hint = f"it offers: {', '.join(offered)}" if offered else "only 'deny' is known to be safe here"
             raise InvalidField(f"the dialog has no choice {choice[:40]!r}", hint=hint, field="choice")
-        keys = {"accept": self.keys.accept, "deny": self.keys.deny}.get(choice)
+        # To deny, never what a row names: what a number stands for may have changed since the screen was read.
+        accept = self._tracker.option_keys.get("accept") or self.keys.accept
+        keys = {"accept": accept, "deny": self.keys.deny}.get(choice)
         if keys is None:
             raise NotSupported(f"{name}: this kind has no key for {choice!r}", hint=f"'meshd attach {name}'")
         return keys

@@ -34,6 +34,7 @@ PROFILE = KindProfile(
             r"^(Allow the demo to continue\?)\n  y  accept\n  n  deny\n\[y/n\] ?\Z",
             dialog="approval",
             options=_OPTIONS,
+            option_pattern=r"^  (?P<key>[yn])  (?P<label>\w+)$",
             last_rows=4,
         ),
         Rule("demo-busy", "busy", r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] working \d", last_rows=1),
@@ -41,7 +42,7 @@ PROFILE = KindProfile(
     ),
     submit=SubmitRecipe(paste="bracketed", settle_s=0.0, confirm_s=2.0, clear="\x15"),
     exit=ExitRecipe(keys=("\x03", "\x04"), grace_s=2.0, term_grace_s=2.0),
-    keys=Keys(accept="y", deny="n", interrupt=("\x03",)),
+    keys=Keys(deny="n", interrupt=("\x03",)),
     transcript=TranscriptRules(echo=(r"^demo> ",)),
 )
 

@@ -24,7 +24,7 @@ class InterruptRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AnswerRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /answer/{slot}`; `choice` is `accept`, `deny` or the id of one of the dialog's options."""
+    """The body of `POST /answer/{slot}`; `choice` is `accept`, if the dialog offers it, or `deny`."""
 
     dialog_id: str
     choice: str

@@ -6,6 +6,8 @@ import time
 import pytest
 from meshd_claude.profile import PROFILE
 
+from meshd_core.slots.activity import ActivityTracker
+
 RULE_LINE = "─" * 120
 INPUT = f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · ? for shortcuts"
 BUSY = (
@@ -119,3 +121,32 @@ def test_the_rules_take_little_time_on_the_largest_screen(screen: str) -> None:
     started = time.process_time()
     match(screen)
     assert time.process_time() - started < 0.25
+
+
+@pytest.mark.parametrize(
+    ("screen", "options"),
+    [
+        (
+            APPROVAL,
+            [
+                ("accept", "Yes", True, "1"),
+                ("option2", "Yes, and always allow access to /home/x/work from this project", False, "2"),
+                (
+                    "option3",
+                    "Yes, and switch to auto mode · auto mode handles these prompts for you",
+                    False,
+                    "3",
+                ),
+                ("deny", "No", False, "4"),
+            ],
+        ),
+        (TRUST, [("option1", "No, exit", True, None), ("option2", "Yes, I trust this folder", False, None)]),
+        (API_KEY, [("option1", "Yes", False, None), ("option2", "No (recommended)", True, None)]),
+    ],
+)
+def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str, str, bool, str | None]]) -> None:
+    tracker = ActivityTracker(PROFILE, lambda: None)
+    tracker.look(screen, "")
+    assert tracker.dialog is not None
+    keys = tracker.option_keys
+    assert [(one.id, one.label, one.default, keys.get(one.id)) for one in tracker.dialog.options] == options

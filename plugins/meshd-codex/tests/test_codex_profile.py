@@ -6,6 +6,8 @@ import time
 import pytest
 from meshd_codex.profile import PROFILE
 
+from meshd_core.slots.activity import ActivityTracker
+
 STATUS = (
     "\n\n  gpt-5-codex default · /home/x/work\n  ← for agents · ? for shortcuts              ⚠ 2 warnings · f2 to view"
 )
@@ -140,3 +142,41 @@ def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -
     for pattern in (*PROFILE.transcript.live, PROFILE.submit.input_box or ""):
         list(re.finditer(pattern, screen, re.MULTILINE))
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("screen", "options"),
+    [
+        (
+            APPROVAL,
+            [
+                ("accept", "Yes, proceed", True, "y"),
+                (
+                    "option2",
+                    "Yes, and don't ask again for commands that start with `touch /x/zz`",
+                    False,
+                    None,
+                ),
+                ("deny", "No, and tell Codex what to do differently", False, None),
+            ],
+        ),
+        (
+            TRUST,
+            [("option1", "Trust and continue", True, None), ("option2", "Back to Agent Command Center", False, None)],
+        ),
+    ],
+)
+def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str, str, bool, str | None]]) -> None:
+    tracker = ActivityTracker(PROFILE, lambda: None)
+    tracker.look(screen, "")
+    assert tracker.dialog is not None
+    keys = tracker.option_keys
+    assert [(one.id, one.label, one.default, keys.get(one.id)) for one in tracker.dialog.options] == options
+
+
+def test_a_command_that_is_drawn_like_an_option_is_not_answered() -> None:
+    tracker = ActivityTracker(PROFILE, lambda: None)
+    tracker.look(APPROVAL.replace("Environment: local", "1. Yes, proceed (p)"), "")
+    assert tracker.dialog is not None
+    assert "accept" not in {option.id for option in tracker.dialog.options}
+    assert "accept" not in tracker.option_keys

@@ -6,6 +6,8 @@ import time
 import pytest
 from meshd_gemini.profile import PROFILE
 
+from meshd_core.slots.activity import ActivityTracker
+
 RULE_LINE, TOP, FOOT = "─" * 120, "▄" * 120, "▀" * 120
 HINTS = " " * 104 + "? for shortcuts"
 STATUS = " workspace (/directory)        sandbox       /model\n /home/x/work      no sandbox    Auto"
@@ -140,3 +142,32 @@ def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -
     for pattern in (*PROFILE.transcript.live, PROFILE.submit.input_box or ""):
         list(re.finditer(pattern, screen, re.MULTILINE))
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("screen", "options"),
+    [
+        (
+            APPROVAL,
+            [
+                ("accept", "Allow once", True, "1"),
+                ("option2", "Allow for this session", False, "2"),
+                ("deny", "No, suggest changes", False, "3"),
+            ],
+        ),
+        (
+            TRUST,
+            [
+                ("option1", "Trust folder (work)", True, "1"),
+                ("option2", "Trust parent folder (x)", False, "2"),
+                ("option3", "Don't trust", False, "3"),
+            ],
+        ),
+    ],
+)
+def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str, str, bool, str | None]]) -> None:
+    tracker = ActivityTracker(PROFILE, lambda: None)
+    tracker.look(screen, "")
+    assert tracker.dialog is not None
+    keys = tracker.option_keys
+    assert [(one.id, one.label, one.default, keys.get(one.id)) for one in tracker.dialog.options] == options

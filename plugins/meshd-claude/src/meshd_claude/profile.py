@@ -19,18 +19,23 @@ from meshd_core.api import (
 # conversation about those screens would look like one.
 _INPUT_BOX = r"^─{20}[^\n]*\n❯[^\n]*\n(?:(?!─{20})[^\n]*\n){0,30}─{20}"
 _NO_INPUT_BOX = rf"\A(?![\s\S]*{_INPUT_BOX})[\s\S]*?"
-_CHOICES = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
+_CHOICES = (
+    DialogOption("accept", "Yes"), DialogOption("deny", "No"),
+    DialogOption("deny", "No, and tell Claude what to do differently"),
+)  # fmt: skip
+_OPTION = r"^ *(?P<default>❯)? *(?P<key>\d)\. (?P<label>[^\n]+?)(?: \((?:esc|shift\+tab)\))?$"
+_YES_OR_NO = r"^ *(?P<default>❯)? *(?:\d\. )?(?P<label>(?:Yes|No)\b[^\n]*)$"
 
 RULES = (
     Rule(
         "claude-trust", "onboarding",
         _NO_INPUT_BOX + r"^ *Accessing workspace:[\s\S]*?(Is this a project you created or one you trust\?)",
-        override=True, dialog="trust",
+        override=True, dialog="trust", option_pattern=_YES_OR_NO,
     ),
     Rule(
         "claude-api-key", "onboarding",
         _NO_INPUT_BOX + r"^ *Detected a custom API key[\s\S]*?^ *(Do you want to use this API key\?)",
-        override=True, dialog="login",
+        override=True, dialog="login", option_pattern=_YES_OR_NO,
     ),
     Rule(
         "claude-theme", "onboarding",
@@ -45,7 +50,7 @@ RULES = (
     Rule(
         "claude-approval", "waiting",
         _NO_INPUT_BOX + r"^ *(Do you want to [^\n]+\?)\n(?: *❯? *\d\. [^\n]*\n){2,8}\s*Esc to cancel",
-        override=True, dialog="approval", options=_CHOICES,
+        override=True, dialog="approval", options=_CHOICES, option_pattern=_OPTION,
     ),
     Rule(
         # /help, /model, /config and their like: no signal tells of them, and Enter there changes settings.
@@ -104,8 +109,9 @@ PROFILE = KindProfile(
     ),
     sanitize=SanitizeRules(leading_bang=True, trailing_mention="@"),
     exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=5.0, term_grace_s=5.0),
-    # Never a number to deny: option 3 is "No" in 2.1.197 and "Yes, and switch to auto mode" in 2.1.330.
-    keys=Keys(accept="1", deny="\x1b", interrupt=("\x1b",)),
+    # No number stands here: option 3 is "No" in 2.1.197 and "Yes, and switch to auto mode" in 2.1.330. To accept, the
+    # number is taken from the row that says "Yes".
+    keys=Keys(deny="\x1b", interrupt=("\x1b",)),
     transcript=TRANSCRIPT,
     api_complete=True,
 )

@@ -21,7 +21,6 @@ from meshd_core.api import (
     AgentSession,
     Answer,
     Conversation,
-    DialogOption,
     Observation,
     Turn,
     wait_for_reply,
@@ -32,7 +31,6 @@ SESSION_ID = "session_id"
 POLL_S = 0.2
 CALL_POLLS = 10
 START_SLACK_MS = 10_000
-_OPTIONS = (DialogOption("accept", "Yes"), DialogOption("deny", "No"))
 
 
 class Status(
@@ -136,7 +134,6 @@ class ClaudeSession(AgentSession):
                 dialog_kind="approval" if permission else "question",
                 question=f"Allow {call.name}?" if call is not None else waiting_for or None,
                 command=call.command if call is not None else None,
-                options=_OPTIONS if permission else (),
             )
         )
 

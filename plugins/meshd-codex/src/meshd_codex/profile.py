@@ -23,7 +23,7 @@ RULES = (
     Rule(
         "codex-trust", "onboarding",
         r"^ *(Trust this folder\?)[^\n]*\n(?:[^\n]*\n){1,12}? *enter continue[^\n]*\s*\Z",
-        override=True, dialog="trust",
+        override=True, dialog="trust", option_pattern=r"^(?P<default>›)? *\d\. (?P<label>[^\n]+)$",
     ),
     Rule(
         "codex-login", "onboarding",
@@ -36,7 +36,12 @@ RULES = (
         r"^ *(Would you like to [^\n]+\?)\n(?:(?:(?! *\$ )[^\n]*\n){0,12} *\$ (?P<command>[^\n]+)\n(?= *\n))?"
         r"(?:[^\n]*\n){0,30}?[› ] 1\. Yes, proceed \(y\)\n(?:[^\n]*\n){1,12}?" + _HINT,
         override=True, dialog="approval",
-        options=(DialogOption("accept", "Yes, proceed"), DialogOption("deny", "No, and tell Codex what to do")),
+        options=(
+            DialogOption("accept", "Yes, proceed"),
+            DialogOption("deny", "No, and tell Codex what to do differently"),
+        ),
+        # A row of the command may look like an option, so no other letter is taken from the screen.
+        option_pattern=r"^(?P<default>›)? *\d\. (?P<label>[^\n]+?)(?: \((?:(?P<key>y)|\w+)\))?$",
     ),
     Rule("codex-menu", "waiting", rf"^(?:› |  )\d+\. [^\n]*\n(?:(?!› (?!\d+\. ))[^\n]*\n){{1,30}}?{_HINT}",
          override=True, dialog="menu"),
@@ -94,8 +99,8 @@ PROFILE = KindProfile(
     # Ctrl-C interrupts a turn, clears a draft, and ends the program if there is neither; one too many would kill the
     # wrapper while the program ends. Ctrl-D ends it at an empty box.
     exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=6.0, term_grace_s=5.0),
-    # The letter that the dialog itself names: numbers move from version to version.
-    keys=Keys(accept="y", deny="\x1b", interrupt=("\x1b",)),
+    # To accept, the letter that the dialog itself names: numbers move from version to version.
+    keys=Keys(deny="\x1b", interrupt=("\x1b",)),
     transcript=TRANSCRIPT,
     api_complete=True,
 )

@@ -22,12 +22,13 @@ _BOX = r"^─{20}[^\n]*\n(?: [^\n]*\n)?(?:▄{20}[^\n]*|)\n [>!*]"
 _STATUS = r"(?: [\u2800-\u28ff] [^\n]*|[^\n]*\? for shortcuts) *"
 # Dialogs stand in frames, and the rule and the box are away meanwhile.
 _NO_BOX = rf"\A(?![\s\S]*{_BOX})[\s\S]*?"
+_OPTION = r"^ ?│ +(?P<default>●)? *(?P<key>\d)\. (?P<label>[^\n│]+?)(?: \(esc\))? *│$"
 _FOOT = r"(?:[^\n]*\n){1,40}? ?╰─{20}[^\n]*\s*(?: Gemini CLI is restarting to apply [^\n]*\s*)?\Z"
 
 RULES = (
     Rule(
         "gemini-trust", "onboarding", _NO_BOX + r"^ ?│ +(Do you trust the files in this folder\?)",
-        override=True, dialog="trust",
+        override=True, dialog="trust", option_pattern=_OPTION,
     ),
     Rule(
         "gemini-auth", "onboarding",
@@ -41,6 +42,7 @@ RULES = (
         r"^│ ((?:Allow|Apply|Do you want)\b[^\n│]*\?) *│\n(?:│[^\n]*\n){0,8}?│ [● ] 1\. Allow once",
         override=True, dialog="approval",
         options=(DialogOption("accept", "Allow once"), DialogOption("deny", "No, suggest changes")),
+        option_pattern=_OPTION,
     ),
     Rule("gemini-menu", "waiting", _NO_BOX + rf"^ ?│ +●? ?\d+\. [^\n]*\n{_FOOT}", override=True, dialog="menu"),
     # Not idle yet, whatever the title says: nothing at all, the box alone, a session on its way.
@@ -111,7 +113,7 @@ PROFILE = KindProfile(
     sanitize=SanitizeRules(leading_bang=True, trailing_mention="@"),
     # Ctrl-C stops a turn, clears a draft, and twice ends the program if there is neither.
     exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=5.0, term_grace_s=5.0),
-    # `1` is taken only where the rule has seen that it is "Allow once".
-    keys=Keys(accept="1", deny="\x1b", interrupt=("\x1b",)),
+    # To accept, the number of the row that says "Allow once".
+    keys=Keys(deny="\x1b", interrupt=("\x1b",)),
     transcript=TRANSCRIPT,
 )
