@@ -113,3 +113,21 @@ async def test_a_file_of_an_older_process_with_the_same_pid_says_nothing(tmp_pat
     await watched.until(lambda: bool(watched.seen))
     task.cancel()
     assert [one.state for one in watched.seen] == ["idle"]
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_logged_late_is_told_all_the_same(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    task = asyncio.create_task(watched.session.watch(watched.seen.append))
+    watched.write(status="waiting", waitingFor="permission prompt")
+    await watched.until(lambda: bool(watched.seen))
+    assert (watched.seen[-1].state, watched.seen[-1].command) == ("waiting", None)
+    block = {"type": "tool_use", "id": "t1", "name": "Bash", "input": {"command": "touch x"}}
+    record = {"type": "assistant", "uuid": "u1", "message": {"content": [block], "stop_reason": "tool_use"}}
+    log = tmp_path / "projects" / "p" / "abc.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps(record) + "\n")
+    await watched.until(lambda: watched.seen[-1].command == "touch x")
+    watched.write(status="idle")
+    await watched.until(lambda: watched.seen[-1].state == "idle")
+    task.cancel()

@@ -30,6 +30,8 @@ SESSION_ID = "session_id"
 """Key in `Launch.meta`."""
 POLL_S = 0.2
 CALL_POLLS = 10
+"""How often the log is read, REPLY_POLL_S apart, before it is told that the agent waits, without what for."""
+LATE_POLL_S = 0.5
 START_SLACK_MS = 10_000
 
 
@@ -77,7 +79,7 @@ class ClaudeSession(AgentSession):
                 status = await asyncio.to_thread(self._read)
                 if status is not None:
                     seen_at = changed_at
-                    await self._report(report, status)
+                    await self._report(report, status, changed_at)
             await asyncio.sleep(POLL_S)
 
     async def finished(self, turn: Turn) -> bool:
@@ -110,32 +112,27 @@ class ClaudeSession(AgentSession):
             return None  # left behind by a process that had the same pid
         return status
 
-    async def _report(self, report: Callable[[Observation], None], status: Status) -> None:
+    async def _report(self, report: Callable[[Observation], None], status: Status, changed_at: int) -> None:
         self._version = status.version or self._version
         self._session_id = status.session_id or self._session_id
         if status.status in ("idle", "busy"):
             report(_observation(status.status, f"status={status.status}"))
         elif status.status == "waiting":
-            await self._report_waiting(report, status)
+            await self._report_waiting(report, status, changed_at)
 
-    async def _report_waiting(self, report: Callable[[Observation], None], status: Status) -> None:
+    async def _report_waiting(self, report: Callable[[Observation], None], status: Status, changed_at: int) -> None:
+        """Say that it waits, and what for: the log has the call a moment later, on a busy machine seconds later."""
         waiting_for = status.waiting_for or ""
         permission = "permission" in waiting_for
-        call: ToolCall | None = None
-        for _ in range(CALL_POLLS if permission else 1):
+        tries = 0
+        while True:
             call = await asyncio.to_thread(self._pending_call) if permission else None
-            if call is not None:
-                break
-            await asyncio.sleep(REPLY_POLL_S)
-        report(
-            _observation(
-                "waiting",
-                f"status=waiting waitingFor={waiting_for}",
-                dialog_kind="approval" if permission else "question",
-                question=f"Allow {call.name}?" if call is not None else waiting_for or None,
-                command=call.command if call is not None else None,
-            )
-        )
+            tries += 1
+            if call is not None or tries == CALL_POLLS or not permission:
+                report(_waiting(waiting_for, permission, call))
+            if call is not None or not permission or self._changed_at() != changed_at:
+                return
+            await asyncio.sleep(REPLY_POLL_S if tries < CALL_POLLS else LATE_POLL_S)
 
     # -- the session log, read in threads
 
@@ -160,4 +157,12 @@ class ClaudeSession(AgentSession):
 def _observation(state: Any, matched: str, **more: Any) -> Observation:
     return Observation(
         source="api", rule="claude-status-file", state=state, matched=matched, confidence=0.95, **more
+    )  # fmt: skip
+
+
+def _waiting(waiting_for: str, permission: bool, call: ToolCall | None) -> Observation:
+    return _observation(
+        "waiting", f"status=waiting waitingFor={waiting_for}", dialog_kind="approval" if permission else "question",
+        question=f"Allow {call.name}?" if call is not None else waiting_for or None,
+        command=call.command if call is not None else None,
     )  # fmt: skip
