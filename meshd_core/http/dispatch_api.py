@@ -13,7 +13,6 @@ from meshd_core.errors import (
     InvalidJson,
     JsonRequired,
     LoopDetected,
-    MeshdError,
     NodeNotFound,
     NoIdleSlot,
     Overloaded,
@@ -57,10 +56,7 @@ class DispatchApi:
                 return await spec.handler(call)
             peer = self._proxy.peer_of(call, address)
             check_text(call.body.text)
-            try:
-                receipt = await self._mesh.dispatcher.inject(address.slot, peer.name, call.body, _sender(call))
-            except MeshdError as error:
-                raise as_shown(peer, error, call.principal) from error
+            receipt = await self._mesh.dispatcher.inject(address.slot, peer.name, call.body, _sender(call))
             return _reply(receipt, call.body)
 
         return msgspec.structs.replace(spec, handler=handler, errors=(*spec.errors, *self._proxy.errors))
@@ -123,7 +119,8 @@ def dispatch_routes(dispatch: DispatchApi) -> list[RouteSpec]:
 
 def _sender(call: Call[Any, Any]) -> Sender:
     principal = call.principal
-    return Sender(principal.id or principal.subject, subject_claim(principal), idempotency_key(call.exchange))
+    id, key = principal.id or principal.subject, idempotency_key(call.exchange)
+    return Sender(id, subject_claim(principal), key, lambda node, error: as_shown(node, error, principal))
 
 
 def _reply(receipt: Receipt, request: InjectRequest) -> Reply:

@@ -22,6 +22,7 @@ from meshd_core.errors import (
     InjectNotFound,
     LoopDetected,
     MeshdError,
+    NodeNotFound,
     NotProxied,
     PeerError,
     PeerTimeout,
@@ -103,12 +104,12 @@ class Proxy:
             if not reaches_some(call.principal, node, self._own) or not ulid.isalnum() or not ulid.isascii():
                 raise InjectNotFound
             require_direct(call.exchange)
-            peer = self._mesh.peer(node)
             target = f"/injects/{ulid}@{node}"
             # Whose receipt it is shows only in the receipt: it is read first, whatever is to be done with it.
             try:
+                peer = self._mesh.peer(node)
                 answer = await self._ask(call, peer, "GET", target)
-            except (PeerError, PeerTimeout, Draining, InjectNotFound) as error:
+            except (PeerError, PeerTimeout, Draining, InjectNotFound, NodeNotFound) as error:
                 if spec.method != "GET":
                     raise
                 return self._as_sent_from_here(call, f"{ulid}@{node}", error)
@@ -149,7 +150,7 @@ class Proxy:
         elif spec.other_content_type is not None and answer.content_type == spec.other_content_type:
             content_type = spec.other_content_type
         else:
-            raise _garbage(peer, "an answer of a type that this route doesn't have")
+            raise _garbage(peer.name, "an answer of a type that this route doesn't have")
         headers = [
             (name.encode(), value.encode())
             for name in _PASSED_HEADERS
@@ -188,7 +189,7 @@ class Proxy:
             with self._hub.counted():
                 await relay.run(peer, f"{target}?{query}" if query else target, headers)
         except MeshdError as error:
-            raise as_shown(peer, error, call.principal) from error
+            raise as_shown(peer.name, error, call.principal) from error
 
 
 class Address(Struct, frozen=True):
@@ -240,7 +241,7 @@ def decode_from(peer: Peer, answer: Answer, shape: type[T]) -> T:
     try:
         return decode(answer.body, shape, peer.url)
     except BadAnswer as error:
-        raise _garbage(peer, f"something that is no {shape.__name__}") from error
+        raise _garbage(peer.name, f"something that is no {shape.__name__}") from error
 
 
 def error_of(peer: Peer, answer: Answer, principal: Principal) -> MeshdError:
@@ -248,28 +249,28 @@ def error_of(peer: Peer, answer: Answer, principal: Principal) -> MeshdError:
     try:
         error = error_from(answer.status, answer.body, peer.url)
     except BadAnswer:
-        return _garbage(peer, f"status {answer.status} without an error of meshd's form")
-    return as_shown(peer, error, principal)
+        return _garbage(peer.name, f"status {answer.status} without an error of meshd's form")
+    return as_shown(peer.name, error, principal)
 
 
-def as_shown(peer: Peer, error: MeshdError, principal: Principal) -> MeshdError:
+def as_shown(node: str, error: MeshdError, principal: Principal) -> MeshdError:
     """An error that came from the node, or of asking it, as the caller may see it."""
     if error.status != type(error).status and type(error) is not MeshdError:
-        return _garbage(peer, f"the status {error.status} with the code {error.code!r}")
+        return _garbage(node, f"the status {error.status} with the code {error.code!r}")
     if error.status not in _PASSED_STATUSES or isinstance(error, Unauthorized | TooManyFailures):
-        return _garbage(peer, f"status {error.status}")  # what only this node may say to its callers
+        return _garbage(node, f"status {error.status}")  # what only this node may say to its callers
     if isinstance(error, Forbidden):
-        message = f"node {peer.name!r} refuses this to this node: {error.message}"
-        return Forbidden(message, hint="its token for this node lacks it", node=peer.name)
+        message = f"node {node!r} refuses this to this node: {error.message}"
+        return Forbidden(message, hint="its token for this node lacks it", node=node)
     if isinstance(error, InjectNotFound):
         return InjectNotFound()  # in this node's words, in which it also says that one is out of reach
     if isinstance(error, SlotNotFound):
         slot = str(error.details.get("slot", "")).partition("@")[0]
         # The node's own hint may name a slot out of the caller's reach, or mean its own 'meshd ls'.
         nearest = error.hint if EVERYTHING in principal.slots and "did you mean" in (error.hint or "") else None
-        return SlotNotFound(f"{slot[:80]}@{peer.name}", hint=nearest)
+        return SlotNotFound(f"{slot[:80]}@{node}", hint=nearest)
     return error
 
 
-def _garbage(peer: Peer, what: str) -> PeerError:
-    return PeerError(f"node {peer.name!r} answered {what}", node=peer.name, outcome="garbage", sent=True)
+def _garbage(node: str, what: str) -> PeerError:
+    return PeerError(f"node {node!r} answered {what}", node=node, outcome="garbage", sent=True)

@@ -42,12 +42,18 @@ connection left. Until then "it is not there" says nothing."""
 _T = TypeVar("_T")
 
 
+def _as_it_came(node: str, error: MeshdError) -> MeshdError:
+    return error
+
+
 class Sender(Struct, frozen=True):
     """Who has a prompt sent. `headers` tell the other node for whom."""
 
     id: str
     headers: Mapping[str, str]
     key: str | None
+    shown: Callable[[str, MeshdError], MeshdError] = _as_it_came
+    """A refusal of the node that is named, as this sender may see it."""
 
 
 class NotTaken(Exception):
@@ -121,11 +127,16 @@ class Dispatcher:
         """Send to `slot@node`, again while it is in doubt and time is left. Raises NotTaken: then another slot may be
         tried with the same dispatch.
         """
-        peer = self._peer(node)
         dispatch.slot, dispatch.node, dispatch.when = slot, node, request.when
         deadline = monotonic() + request.timeout_s
         pause_s = FIRST_PAUSE_S
         while True:
+            try:
+                peer = self._peer(node)  # anew each time: the table may have another address for it by now
+            except NodeNotFound as gone:
+                if not dispatch.sent_ms:
+                    raise NotTaken(gone) from gone
+                return self._in_doubt(dispatch, "left this node's table; whether it has the prompt is not known")
             left_s = max(0.0, deadline - monotonic())
             sent_before, lurks_ms = dispatch.sent_ms > 0, dispatch.lurks_ms
             self._about_to_send(dispatch)
@@ -136,7 +147,7 @@ class Dispatcher:
                 dispatch.lurks_ms = lurks_ms
                 if not (sent_before and (self._lurks(dispatch) or _says_nothing_of_before(refused.error))):
                     self.reached_nobody(dispatch)
-                    raise
+                    raise NotTaken(sender.shown(node, refused.error)) from refused
                 receipt = None  # an earlier attempt may have arrived
             except _ConnectionLost:
                 dispatch.lurks_ms, receipt = lurks_ms, None
@@ -147,10 +158,6 @@ class Dispatcher:
             if monotonic() + pause_s >= deadline or await self._closes_within(pause_s):
                 return self._in_doubt(dispatch)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-            try:
-                peer = self._peer(node)  # the table may have another address for it by now
-            except NodeNotFound:
-                return self._in_doubt(dispatch, "left this node's table; whether it has the prompt is not known")
 
     def unsettled(self, dispatch: Dispatch) -> Receipt:
         """A receipt of a prompt that another request is placing just now. Raises Overloaded: it is nowhere yet."""

@@ -265,6 +265,15 @@ async def test_a_node_that_leaves_the_table_meanwhile_leaves_doubt(
     receipt = await sending
     assert (receipt.stage, len(far.asked)) == ("in_doubt", 1)
     assert receipt.error is not None and "left this node's table" in receipt.error.message
+    keyed = sender("k")
+    far.plan = ["typed, then dropped"]
+    table["far"] = first
+    assert (await Dispatcher(store, peer).inject("s", "far", ask(timeout_s=0), keyed)).stage == "in_doubt"
+    del table["far"]
+    again = await Dispatcher(store, peer).inject("s", "far", ask(timeout_s=0), keyed)
+    assert again.stage == "in_doubt" and again.id != receipt.id  # asked again, it may have been typed all the same
+    with pytest.raises(NodeNotFound):
+        await Dispatcher(store, peer).inject("s", "far", ask(), sender())
     await first.close()
     with pytest.raises(PeerError, match="closed"):
         await first.ask("GET", "/slots")

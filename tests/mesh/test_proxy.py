@@ -14,7 +14,7 @@ from meshd_core.http.proxy import as_sent, error_of
 from meshd_core.mesh import peer
 from meshd_core.types import AnswerRequest, AnswerResult, InjectRequest, InterruptRequest, MeshInjectRequest
 from tests.http.conftest import Running
-from tests.mesh.conftest import Pair, pair
+from tests.mesh.conftest import Pair, checked, pair
 from tests.mesh.http_client import Stream, ask
 
 pytestmark = pytest.mark.anyio
@@ -246,6 +246,24 @@ async def test_what_only_this_node_may_say_is_not_said_by_another(
     body = json.dumps({"error": {"code": code, "message": "m", "details": details}}).encode()
     error = error_of(peer, FarAnswer(status, "application/json", body), Principal("x", "read", ("*@*",)))
     assert (error.status, error.code) == (502, "peer_error")
+
+
+async def test_a_receipt_of_a_node_that_left_the_table_is_in_doubt(two: Pair, tmp_path: Path) -> None:
+    made = await ask(two.near, "POST", "/inject/demo@mac2", {"text": "x"})
+    two.mesh.update(checked("mac1", tmp_path, []))
+    found = await ask(two.near, "GET", f"/injects/{made.json['id']}")
+    assert (found.status, found.json["stage"]) == (200, "in_doubt")
+    assert (await ask(two.near, "GET", "/injects/01JD0000000000000000000000@mac2")).code == "node_not_found"
+
+
+async def test_refusals_of_a_dispatch_are_told_as_those_of_any_call(short_tmp: Path) -> None:
+    select = {"kind": "demo", "node": "mac2"}
+    async with pair(short_tmp, "read") as two:
+        named = await ask(two.near, "POST", "/inject/demo@mac2", {"text": "x"})
+        broadcast = await ask(two.near, "POST", "/mesh/broadcast", {"text": "x", "select": select})
+    told = {(failure["code"], failure["message"]) for failure in broadcast.json["failures"]}
+    assert told == {("forbidden", named.json["error"]["message"])}
+    assert named.json["error"]["message"].startswith("node 'mac2' refuses this to this node: ")
 
 
 async def test_errors_of_a_newer_node_come_through(two: Pair) -> None:
