@@ -38,12 +38,18 @@ class NatsServer:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self._command = [program, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(folder / "store")]
-        self._log = folder / "nats.log"
+        self._config, self._log = folder / "nats.conf", folder / "nats.log"
+        self._command += ["-c", str(self._config)]
+        self.limit(1 << 20)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
+
+    def limit(self, max_payload: int) -> None:
+        """Bytes of a message, from the next start on."""
+        self._config.write_text(f"max_payload: {max_payload}\n")
 
     def start(self) -> None:
         with self._log.open("ab") as log:

@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from meshd_nats.broker import Broker, NoBroker
 from meshd_nats.ledger import Held, Ledger
 from meshd_nats.options import NatsOptions
-from meshd_nats.wire import Job, JobReceipt, Names
+from meshd_nats.wire import Job, JobReceipt, Names, fitted
 
-from meshd_core.api import SecretRef
+from meshd_core.api import Receipt, SecretRef
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +68,20 @@ def test_the_ledger_gives_back_what_was_in_hand_and_sets_damage_aside(tmp_path: 
     ledger.forget(two)
     assert ledger.open() == []
     assert [path.suffix for path in (tmp_path / "deep" / "jobs").iterdir()] == [".bad"]
+
+
+@pytest.mark.parametrize("piece", ["a", "\x01", "ä", "\U0001f600", '"'])
+def test_a_result_that_is_too_large_has_as_much_of_its_reply_as_fits(piece: str) -> None:
+    receipt = Receipt("r@n1", "s0", "n1", "completed", {}, None, (), piece * 2000, None, False)
+    result = msgspec.structs.replace(taken("c", "done"), receipt=receipt)
+    assert fitted(result, 1 << 20) is result
+    cut = fitted(result, 1500)
+    assert cut.receipt is not None and cut.receipt.reply
+    assert piece * 2000 == cut.receipt.reply + piece * (2000 - len(cut.receipt.reply))
+    assert 1500 - len(msgspec.json.encode(piece)) < len(msgspec.json.encode(cut)) <= 1500
+    least = fitted(result, 200)
+    assert (least.state, least.receipt, least.cut) == ("done", None, True)
+    assert fitted(taken("c"), 10) == taken("c")
 
 
 async def test_of_many_that_claim_a_job_at_once_one_gets_it(server: Any) -> None:

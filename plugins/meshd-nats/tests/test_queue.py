@@ -157,6 +157,53 @@ def streams(server: Any) -> set[str]:
     return found
 
 
+def test_a_job_whose_slot_is_removed_ends_and_is_not_lost(server: Any, site: Any, eventually: Eventually) -> None:
+    one = site(slots=1)
+    server.submit(("job-1", "slow 600"))
+    eventually(one.prompts)
+    whole = one.daemon.config.read_text()
+    one.daemon.config.write_text(whole[: whole.index("[[slots]]")] + whole[whole.index("[plugins.nats]") :])
+    one.daemon.reload(stop_removed=True)
+    eventually(lambda: states(server, ["job-1"])["failed"], what=lambda: server.results("job-1"))
+    receipt = server.results("job-1")["job-1"].receipt
+    assert receipt is not None and receipt.error is not None
+    assert receipt.error.code == "agent_exited"
+    eventually(lambda: not list(one.folder.rglob("jobs/*.json")) and server.waiting() == 0)
+    one.daemon.config.write_text(whole)
+    one.daemon.reload()
+    server.submit(("job-2", "hello"))
+    eventually(lambda: states(server, ["job-2"])["done"])
+    assert one.prompts() == ["slow 600", "hello"]
+
+
+@pytest.mark.parametrize("limits", ["server", "stream"])
+def test_a_result_that_is_too_large_for_the_broker_is_cut(
+    server: Any, site: Any, eventually: Eventually, limits: str
+) -> None:
+    if limits == "server":
+        server.kill()
+        server.limit(8192)
+        server.start()
+    site()
+    server.submit(("first", "hello"))
+    eventually(lambda: states(server, ["first"])["done"])
+    if limits == "stream":
+
+        async def limit(js: Any) -> None:
+            config = (await js.stream_info("MESHD_RESULTS")).config
+            await js.update_stream(config, max_msg_size=8192)
+
+        server.use(limit)
+    server.submit(("job-1", "lines 3000 3000"), ("job-2", "hello"))
+    eventually(lambda: states(server, ["job-1", "job-2"])["done"] == 2)
+    results = server.results("first", "job-1", "job-2")
+    assert [result.cut for result in results.values()] == [False, True, False]
+    receipt = results["job-1"].receipt
+    assert receipt is not None and receipt.reply is not None
+    assert receipt.reply.startswith("line 1\nline 2\n") and len(receipt.reply) > 6000
+    eventually(lambda: server.waiting() == 0)
+
+
 def test_a_refused_prompt_is_a_failed_job(server: Any, site: Any, eventually: Eventually) -> None:
     site()
     server.submit(("job-1", " \n "))

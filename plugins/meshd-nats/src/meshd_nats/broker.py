@@ -16,12 +16,13 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 from meshd_nats.ledger import Held
 from meshd_nats.options import NatsOptions
-from meshd_nats.wire import JobReceipt, Names
+from meshd_nats.wire import JobReceipt, Names, fitted
 
 PULL_S = 1.0
 """How long the broker holds a request for a job."""
@@ -29,6 +30,10 @@ ANSWER_S = 5.0
 CONNECT_S = 10.0
 AGAIN_S = 1.0
 MAX_SWEEP = 10_000
+MAX_RESULT = 1 << 20
+"""Bytes of a result, however much the broker takes."""
+HEADER_BYTES = 256
+"""What the headers of a message may take of its size."""
 _WRONG_LAST_SEQUENCE = 10071
 """JetStream's error code for a condition that does not hold. Source: errors.json of nats-server."""
 
@@ -151,8 +156,17 @@ class Broker:
 
     async def finish(self, held: Held, result: JobReceipt) -> None:
         """Tell what became of the job, and take it off the queue. Tries until the broker answers."""
-        await self._until_answered(lambda: self._publish(result))
+
+        async def tell() -> None:
+            await self._publish(fitted(result, await self._largest()))
+
+        await self._until_answered(tell)
         await self._until_answered(lambda: self.remove(held.seq, held.ack))
+
+    async def _largest(self) -> int:
+        """Bytes that a result may have: what the server takes, or less if the stream does."""
+        limit = (await self._js.stream_info(self._names.results)).config.max_msg_size or 0
+        return min(MAX_RESULT, self._client.max_payload, limit if limit > 0 else MAX_RESULT) - HEADER_BYTES
 
     async def remove(self, seq: int, ack: str) -> None:
         """Off the queue, also if the broker has forgotten that it had delivered it."""
@@ -200,6 +214,8 @@ class Broker:
         while True:
             try:
                 return await ask()
+            except MaxPayloadError:
+                raise  # it would be too large for ever
             except (NatsError, OSError, msgspec.DecodeError) as error:
                 log.warning("NATS does not answer; trying again", extra={"reason": type(error).__name__})
                 await asyncio.sleep(AGAIN_S)

@@ -28,8 +28,6 @@ from meshd_nats.wire import OUTCOMES, Job, JobId, JobReceipt, State
 KEY_MS = 23 * 3600 * 1000
 """Idempotency-Keys are known for 24 hours: an older job is not joined, because it would be typed again."""
 TRANSIENT = frozenset({"draining", "overloaded", "queue_full"})
-MAX_REPLY = 200_000
-"""Characters of a reply in a result; NATS takes messages up to 1 MiB."""
 _LOOK_S = 5.0
 _AGAIN_S = 1.0
 
@@ -77,7 +75,7 @@ class _Work:
         self._daemon, self._broker, self._ledger = daemon, broker, ledger
         self._options, self._node = options, node
         self._changed = asyncio.Event()
-        self._workers: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._workers: set[tuple[str, str]] = set()
         self._kinds: set[str] = set()
 
     async def run(self) -> None:
@@ -85,7 +83,7 @@ class _Work:
         try:
             async with asyncio.TaskGroup() as group:
                 for held in self._ledger.open():
-                    group.create_task(self._carry(held), name=f"job {held.job.id}")
+                    group.create_task(self._carry(held, begun=True), name=f"job {held.job.id}")
                 group.create_task(self._broker.watch_lost(self._node), name="lost jobs")
                 while True:
                     await self._staff(group)
@@ -107,7 +105,7 @@ class _Work:
                 await self._changed.wait()
 
     async def _staff(self, group: asyncio.TaskGroup) -> None:
-        """A worker for each slot that takes jobs, and none for one that is gone."""
+        """A worker for each slot that takes jobs. That of a slot that is gone ends by itself, its job carried out."""
         slots = {
             (slot.name, slot.kind)
             for slot in self._daemon.slots()
@@ -117,26 +115,31 @@ class _Work:
             await self._broker.make_consumer(kind)
             await self._broker.sweep(kind, self._node)
             self._kinds.add(kind)
-        for key in slots - self._workers.keys():
-            self._workers[key] = group.create_task(self._work(*key), name=f"worker {key[0]}")
-        for key in self._workers.keys() - slots:
-            self._workers.pop(key).cancel()
+        for key in slots - self._workers:
+            self._workers.add(key)
+            group.create_task(self._work(*key), name=f"worker {key[0]}")
 
-    async def _work(self, slot: str, kind: str) -> None:
-        while True:
-            if not self._is_free(slot):
-                await self._wait()
-                continue
-            message = await self._pull(slot, kind)
-            if message is not None and (held := await self._take(message, slot)) is not None:
-                await self._carry(held)
+    async def _work(self, name: str, kind: str) -> None:
+        try:
+            while (slot := self._slot(name, kind)) is not None:
+                if slot.status != "running" or slot.activity.state != "idle" or slot.queue:
+                    await self._wait()
+                elif (message := await self._pull(name, kind)) is None:
+                    continue
+                elif self._slot(name, kind) is None:
+                    return  # nobody has begun it: it is put back once its time has run out
+                elif (held := await self._take(message, name)) is not None:
+                    await self._carry(held)
+        finally:
+            self._workers.discard((name, kind))
 
-    def _is_free(self, name: str) -> bool:
+    def _slot(self, name: str, kind: str) -> Slot | None:
+        """The slot, unless it is gone, or of another kind by now."""
         try:
             slot: Slot = self._daemon.slot(name)
         except MeshdError:
-            return False
-        return slot.status == "running" and slot.activity.state == "idle" and slot.queue == 0
+            return None
+        return slot if slot.kind == kind and slot.config != "removed" else None
 
     async def _pull(self, slot: str, kind: str) -> Msg | None:
         """A job. If the daemon ends meanwhile, one that still comes is left to the next daemon."""
@@ -182,12 +185,12 @@ class _Work:
 
     # -- one job --
 
-    async def _carry(self, held: Held) -> None:
-        """From claim to result. Nothing is typed under a claim that isn't ours."""
+    async def _carry(self, held: Held, *, begun: bool = False) -> None:
+        """From claim to result. Nothing is typed under a claim that isn't ours. `begun`: perhaps it is already."""
         async with self._kept_alive(held):
             taken = JobReceipt(held.job.id, "taken", self._node, _now(), held.slot, held.claim)
             if await self._broker.claim(held, taken):
-                result = await self._result(held)
+                result = await self._result(held, begun)
                 await self._broker.finish(held, msgspec.structs.replace(result, claim=held.claim))
         self._ledger.forget(held)
 
@@ -204,7 +207,7 @@ class _Work:
         finally:
             keeping.cancel()
 
-    async def _result(self, held: Held) -> JobReceipt:
+    async def _result(self, held: Held, begun: bool) -> JobReceipt:
         """Have the prompt typed, or join it, and wait for its end."""
 
         def told(state: State, receipt: Receipt | None = None, error: str | None = None) -> JobReceipt:
@@ -218,12 +221,14 @@ class _Work:
                 receipt = await self._daemon.inject(held.slot, request, key=held.job.id)
             except MeshdError as error:
                 if error.code not in TRANSIENT:
-                    return told("failed", error=f"{error.code}: {error}")
+                    # With its slot, what is known of a prompt is gone.
+                    lost = begun and error.code == "slot_not_found"
+                    return told("unknown" if lost else "failed", error=f"{error.code}: {error}")
             else:
+                begun = True
                 state = "done" if receipt.capped else OUTCOMES.get(receipt.stage)
                 if state is not None:
-                    reply = receipt.reply if receipt.reply is None else receipt.reply[:MAX_REPLY]
-                    return told(state, msgspec.structs.replace(receipt, reply=reply))
+                    return told(state, receipt)
             await asyncio.sleep(_AGAIN_S)
 
 

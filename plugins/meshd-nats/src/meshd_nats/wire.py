@@ -1,7 +1,9 @@
 """What goes through NATS: jobs, and what became of them."""
 
+from bisect import bisect_right
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from meshd_core.api import Receipt
@@ -39,6 +41,24 @@ class JobReceipt(Struct, frozen=True):
     """Made by the node that took it: it alone may go on with the job."""
     receipt: Receipt | None = None
     error: str | None = None
+    cut: bool = False
+    """Whether the reply, or the whole receipt, is left out in part: a message would have been too large."""
+
+
+def fitted(result: JobReceipt, limit: int) -> JobReceipt:
+    """`result` as JSON of at most `limit` bytes: the end of the reply is cut, if need be the receipt left out."""
+    receipt = result.receipt
+    if receipt is None or len(msgspec.json.encode(result)) <= limit:
+        return result
+
+    def with_reply(reply: str | None) -> JobReceipt:
+        return msgspec.structs.replace(result, receipt=msgspec.structs.replace(receipt, reply=reply), cut=True)
+
+    reply = receipt.reply or ""
+    fits = bisect_right(
+        range(len(reply) + 1), limit, key=lambda count: len(msgspec.json.encode(with_reply(reply[:count])))
+    )
+    return with_reply(reply[: fits - 1]) if fits else msgspec.structs.replace(result, receipt=None, cut=True)
 
 
 class Names(Struct, frozen=True):
