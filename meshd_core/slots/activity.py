@@ -29,6 +29,8 @@ _SIGNAL_STATES: dict[str, ActivityState] = {
     "blocked": "waiting",
 }
 _MATCHED_LIMIT = 200
+WORDS_WITHIN_S = 1.0
+"""So long a question that was only signalled, without words, is no dialog: the screen that has them is being drawn."""
 UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
 
 
@@ -59,6 +61,7 @@ class ActivityTracker:
         self._unseen = False
         self._signalled = False
         self._dialogs = 0
+        self._wordless_since: float | None = None
         self.activity = UNKNOWN
         self.dialog: Dialog | None = None
         self.option_keys: Mapping[str, str] = {}
@@ -82,6 +85,7 @@ class ActivityTracker:
         self._made_at.clear()
         self._override = None
         self._stuck = self._signalled = False
+        self._wordless_since = None
         self.dialog = None
         self.activity = Activity(state="unknown", since=rfc3339(), confidence=0.0)
 
@@ -193,6 +197,8 @@ class ActivityTracker:
 
     def silent(self, seconds: float) -> None:
         """The terminal has been silent for `seconds`; called from time to time."""
+        if self._wordless_since is not None:
+            self._fuse()
         stuck = self._believed_state() == "busy" and seconds >= self.profile.stuck_after_s
         if stuck != self._stuck:
             self._stuck = stuck
@@ -211,6 +217,8 @@ class ActivityTracker:
 
     def _fuse(self) -> None:
         best = self._best()
+        if best is None or best.state != "waiting":
+            self._wordless_since = None
         if best is None:
             self._change("unknown", 0.0, (), None, None)
             return
@@ -241,8 +249,8 @@ class ActivityTracker:
             if best.state != "waiting":
                 return None
             kind = "question"
-        if self._unseen and not described.question:
-            return None  # a signal comes before the screen that it speaks of: the dialog opens with its words
+        if not self._worded(described):
+            return None
         # The screen may cut a command off; the agent's own log or API has it whole, but a moment later.
         commands = [self._latest[source].command for source in TRUST if source in self._latest]
         command = next((command for command in (*commands, best.command) if command), None)
@@ -256,6 +264,18 @@ class ActivityTracker:
             id=f"d{self._dialogs + 1}-{_short_hash(key)}", kind=kind, question=described.question or "",
             command=command, options=described.options, opened_at=rfc3339(), evidence=evidence,
         )  # fmt: skip
+
+    def _worded(self, described: Observation) -> bool:
+        """Whether a dialog may open by `described`: with its words, or once none have come for long enough.
+
+        A signal and a title come before the screen that they speak of.
+        """
+        if described.question or (not self._unseen and (described.options or described.source == "screen")):
+            self._wordless_since = None
+            return True
+        if self._wordless_since is None:
+            self._wordless_since = monotonic()
+        return not self._unseen and monotonic() - self._wordless_since >= WORDS_WITHIN_S
 
     def _change(
         self, state: ActivityState, confidence: float, evidence: tuple[Evidence, ...], until: str | None,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from meshd_core.clock import now_ms
+from meshd_core.clock import now_ms, time_from
 from meshd_core.contracts.kinds import KindProfile, Observation, Rule
-from meshd_core.slots import countdown
+from meshd_core.slots import activity, countdown
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import DialogOption
@@ -17,6 +17,7 @@ PROFILE = KindProfile(
     name="x", title="X", commands=("x",), install_hint="", signals=True, stuck_after_s=5,
     rules=(
         Rule("trust", "onboarding", r"Do you trust", override=True, dialog="trust"),
+        Rule("now", "waiting", r"Now or never: (.*)", override=True, dialog="approval", options=OPTIONS),
         Rule("ask", "waiting", r"(May I\?.*)", dialog="approval", options=OPTIONS),
         Rule("run", "waiting", r"run \$ (?P<command>.+)\n(Sure\?)", dialog="approval", options=OPTIONS),
         Rule("busy", "busy", r"working"),
@@ -112,11 +113,39 @@ def test_a_dialog_opens_with_its_words_and_another_one_is_another(tracker: Activ
     assert tracker.dialog is None
 
 
-def test_a_dialog_that_no_rule_knows_is_a_dialog_all_the_same(tracker: ActivityTracker) -> None:
-    tracker.signal(signal("blocked"))
-    tracker.look("something new", "")
+def test_a_dialog_that_no_rule_knows_is_a_dialog_all_the_same_a_moment_later(tracker: ActivityTracker) -> None:
+    now = 1000.0
+    with time_from(lambda: now):
+        tracker.signal(signal("blocked"))
+        tracker.look("something new", "")
+        assert (tracker.activity.state, tracker.dialog) == ("waiting", None)
+        now += activity.WORDS_WITHIN_S
+        tracker.silent(now)
+        assert tracker.dialog is not None
+        assert tracker.dialog.kind == "question"
+
+
+def test_a_question_that_is_being_drawn_is_one_dialog(tracker: ActivityTracker) -> None:
+    tracker.signal(signal("working"))
+    tracker.signal(signal("blocked", "permission"))
+    tracker.look("half a scr", "")
+    assert tracker.dialog is None
+    tracker.look("May I? touch x", "")
     assert tracker.dialog is not None
-    assert tracker.dialog.kind == "question"
+    assert (tracker.dialog.id[:3], tracker.dialog.question) == ("d1-", "May I? touch x")
+
+
+def test_a_question_on_the_screen_keeps_its_words_when_the_agents_api_has_others(tracker: ActivityTracker) -> None:
+    tracker.look("Now or never: delete it?", "")
+    before = tracker.dialog
+    tracker.observe(
+        Observation(
+            "api", "status", "waiting", dialog_kind="approval", question="Allow?", command="rm", options=OPTIONS
+        )
+    )
+    assert before is not None
+    assert tracker.dialog is not None
+    assert (tracker.dialog.id, tracker.dialog.command) == (before.id, "rm")
 
 
 def test_silence_while_busy_is_stuck_until_something_moves(tracker: ActivityTracker) -> None:

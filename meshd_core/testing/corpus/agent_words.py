@@ -35,7 +35,7 @@ OWN_WORDS: dict[str, tuple[str, ...]] = {
         r"^│ +(?:Agent powering down|Interaction Summary|Session ID:|Tool Calls:|Success Rate:|Performance|Wall Time:)",
         r"^│ +(?:Agent Active:|» (?:API|Tool) Time:|To resume this session:)",
     ),
-    "opencode": (r"^ *(?:\$|#|~|→|←|✱|•) ",),
+    "opencode": (r"^ *(?:\$|#|~|→|←|✱|•) ", r"^ *the fake model answers \d+$"),
     "pi": (r"^ *\$ ", r"^ *(?:Operation aborted|Aborted after |Took \d)"),
 }
 AGAIN: dict[str, tuple[str, ...]] = {"pi": (r"^ *Error: ",)}

@@ -27,6 +27,7 @@ class Summary(Struct, frozen=True):
     approvals_seen: int
     """With their options and the command that they are about."""
     approval_p95: float | None
+    dialogs: int
     precision: float
     recall: float
     doubled: int
@@ -88,6 +89,7 @@ def summary(scores: Sequence[Score]) -> Summary:
         approvals=sum(approval.asked for approval in approvals),
         approvals_seen=sum(min(approval.options, approval.commands) for approval in approvals),
         approval_p95=percentile([delay for approval in approvals for delay in approval.delays], 0.95),
+        dialogs=sum(approval.dialogs for approval in approvals),
         precision=1 - _share(sum(len(line.noise) for line in lines), sum(line.emitted for line in lines), 0.0),
         recall=1 - _share(sum(len(line.missing) for line in lines), sum(line.expected for line in lines), 0.0),
         doubled=sum(len(line.doubled) for line in lines),

@@ -24,10 +24,12 @@ from event to event: the result depends on recording and code alone.
   and the program's reaction) nothing is judged. For {GRACE_S:g} s after a change of truth the state of before
   counts too; a change that was not followed by then counts as wrong from its beginning. After the last byte of an
   answer the agent is idle, but until the answer stands on the screen (at most {DRAWING_S:g} s) busy is right as well.
+- **Unknown**, **stuck**: shares of the same time in which that was said.
 - **Flicker**: states said for less than {FLICKER_S * 1000:g} ms that were not true then nor {GRACE_S:g} s before.
 - **Delay**: seconds from a change of truth to the state's being said, the median and the 95th percentile.
 - **Asked**: approvals whose question, options and exact command were seen, of those that the agent asked for; and the
-  95th percentile of the seconds from the question's being on the screen until then.
+  95th percentile of the seconds from the question's being on the screen until then. **Dialogs**: how many they were
+  told as; more than were asked, where the agent's channels and its screen have different words.
 - **Precise**: share of the transcript's lines that somebody said: the model, the person, or the agent of what it did.
   Banners, tips, spinners, and rows of dialogs are noise.
 - **Recall**, **doubled**: share of the model's lines (those whose look doesn't depend on markdown) that the transcript
@@ -40,8 +42,8 @@ Floors, which tests hold each version to: right {FLOORS.accuracy:g}, flicker {FL
 {FLOORS.delay_p95:g} s (95th percentile), precise {FLOORS.precision:g}, recall {FLOORS.recall:g}, doubled
 {FLOORS.doubled}, every approval. Recordings that are known to fail are left out of that, not out of the tables.
 """
-_COLUMNS = ("right", "flicker", "delay", "asked", "precise", "recall", "doubled", "line delay", "screen only",
-            "new version")  # fmt: skip
+_COLUMNS = ("right", "unknown", "stuck", "flicker", "delay", "asked", "dialogs", "precise", "recall", "doubled",
+            "line delay", "screen only", "new version")  # fmt: skip
 
 _FAILURE_COLUMNS = ("failure in", "at (s)", "what", "expected", "got", "by")
 
@@ -84,9 +86,12 @@ def _cells(found: Sequence[Result]) -> list[str]:
     total = summary([one.score for one in found])
     return [
         _share(total.accuracy),
+        _share(total.unknown),
+        _share(total.stuck),
         str(total.flickers),
         _pair(total.delay_p50, total.delay_p95),
         _approvals(total),
+        str(total.dialogs) if total.approvals else "-",
         _share(total.precision),
         _share(total.recall),
         str(total.doubled),

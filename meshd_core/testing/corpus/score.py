@@ -53,6 +53,8 @@ class ApprovalScore(Struct, frozen=True):
     seen: int
     options: int
     commands: int
+    dialogs: int
+    """How many dialogs were told of them; one for each is right."""
     delays: tuple[float, ...]
     """Until the dialog was open with its options."""
 
@@ -202,8 +204,18 @@ def _flickers(spans: Sequence[_Span], said: Sequence[Segment]) -> Iterator[Failu
             yield Failure("flicker", segment.start, "/".join(sorted(true_now)), segment.state, segment.rule)
 
 
+def _waited(timeline: Sequence[Moment], span: _Span) -> Iterator[Moment]:
+    """What was said of a question: from when `waiting` was said, which may be before `span`, until its end."""
+    run: list[Moment] = []
+    for moment in timeline:
+        if moment.at >= span.end:
+            break
+        run = [*run, moment] if moment.state == "waiting" else run if moment.at > span.start else []
+    yield from run
+
+
 def _score_approvals(truth: Truth, timeline: Sequence[Moment], failures: list[Failure]) -> ApprovalScore:
-    seen = options = commands = 0
+    seen = options = commands = dialogs = 0
     delays: list[float] = []
     asked = [span for span in _spans(truth.states, truth.ends) if span.states == ("waiting",)]
     typed = " ".join(prompt.text for prompt in truth.prompts)
@@ -216,6 +228,7 @@ def _score_approvals(truth: Truth, timeline: Sequence[Moment], failures: list[Fa
         told = [m for m in shown if m.dialog and m.dialog.options and m.dialog.question]
         known = [m for m in shown if m.dialog and m.dialog.command and m.dialog.command in typed]
         seen += bool(shown)
+        dialogs += len({moment.dialog.id for moment in _waited(timeline, span) if moment.dialog is not None})
         options += bool(told)
         commands += bool(known)
         if told:
@@ -226,4 +239,4 @@ def _score_approvals(truth: Truth, timeline: Sequence[Moment], failures: list[Fa
             last = shown[-1].dialog if shown else None
             got = "no dialog" if last is None else f"{last.question!r}, command {last.command!r}"
             failures.append(Failure("approval", span.start, missing, got))
-    return ApprovalScore(len(asked), seen, options, commands, tuple(delays))
+    return ApprovalScore(len(asked), seen, options, commands, dialogs, tuple(delays))

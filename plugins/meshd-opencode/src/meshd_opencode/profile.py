@@ -25,7 +25,8 @@ TRANSCRIPT = TranscriptRules(
         r"^ *┃ *\n? *┃? *△ Permission required",
     ),
     drop=(r"^[ █▀▄]+$", r"^ *▣ "),
-    strip=(r"^ {2}┃ {0,2}", r"^ {5}"),
+    # The last one is a notice, drawn for some seconds over the right end of rows.
+    strip=(r"^ {2}┃ {0,2}", r"^ {5}", r" {3,}┃ [^┃\n]* ┃$"),
     echo=(r"^ {2}┃ {2}", r"^› "),
 )
 
