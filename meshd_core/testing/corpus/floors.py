@@ -62,6 +62,10 @@ class Known(Struct, frozen=True, forbid_unknown_fields=True):
     recall: float | None = None
     doubled: int | None = None
 
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise ValueError("a recording that is known to fail needs a reason")
+
     def values(self) -> dict[str, float]:
         given = msgspec.structs.asdict(self)
         return {name: value for name, value in given.items() if name != "reason" and value is not None}
@@ -124,6 +128,17 @@ def read_known(corpus: Path) -> Mapping[str, Known]:
         return msgspec.convert(tomllib.loads(path.read_text()) if path.exists() else {}, dict[str, Known])
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def known_text(found: Mapping[str, Score], known: Mapping[str, Known]) -> str:
+    """What the list would have to say of `found`, by name; the reason of one that is new is empty, for a person."""
+    parts = []
+    for name, score in found.items():
+        if values := shortfalls(summary([score])):
+            reason = known[name].reason if name in known else ""
+            lines = [f'["{name}"]', *(f"{key} = {value:g}" for key, value in values.items())]
+            parts.append("\n".join([*lines, f"reason = {msgspec.json.encode(reason).decode()}"]))
+    return "\n\n".join(parts) + "\n"
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from meshd_core.testing.corpus.floors import read_known, shortfalls, summary
+from meshd_core.testing.corpus.floors import known_text, read_known, shortfalls, summary
 from meshd_core.testing.corpus.record_command import PROGRAM
 from meshd_core.testing.corpus.recordings import Profiles, Recording, Way, recordings, replayed
 from meshd_core.testing.corpus.replay import Replay
@@ -53,6 +53,10 @@ def _report(options: argparse.Namespace) -> int:
     found = results(options.corpus, installed_kinds())
     if options.json:
         _say(_json([_summed(one) for one in found]))
+        return 0
+    if options.known:
+        scores = {one.recording.name: one.score for one in found}
+        _say(known_text(scores, read_known(options.corpus)).rstrip("\n"))
         return 0
     text = page(found, read_known(options.corpus))
     if options.output is None:
@@ -121,5 +125,6 @@ def _replay_parser() -> argparse.ArgumentParser:
 def _report_parser() -> argparse.ArgumentParser:
     parser = _parser("report", "Score all recordings: a Markdown page, or JSON.")
     parser.add_argument("--output", type=Path, help="write the page to this file instead of printing it")
+    parser.add_argument("--known", action="store_true", help="print the list of what fails, as known.toml has it")
     parser.add_argument("--check", action="store_true", help="only say whether that file is up to date")
     return parser

@@ -65,8 +65,9 @@ def test_wrong_words_are_told(corpus: Path, capsys: pytest.CaptureFixture[str]) 
     assert "  report " in capsys.readouterr().out
     assert main(["replay", "--corpus", str(corpus), "claude"]) == 2
     assert "no recording claude" in capsys.readouterr().err
-    (corpus / "known.toml").write_text('["demo-0.1.0/exit"]\nacuracy = 0.5\n')
-    with pytest.raises(ValueError, match=r"known\.toml"):
-        read_known(corpus)
+    for text in ('acuracy = 0.5\nreason = "?"', 'accuracy = 0.5\nreason = ""'):
+        (corpus / "known.toml").write_text(f'["demo-0.1.0/exit"]\n{text}\n')
+        with pytest.raises(ValueError, match=r"known\.toml"):
+            read_known(corpus)
     assert main(["report", "--corpus", str(corpus)]) == 2
     (corpus / "known.toml").unlink()

@@ -80,6 +80,7 @@ TRANSCRIPT = TranscriptRules(
         r"^\s*⎿\s+Tip: ",
         r"^● ?$",
         r"^ +Waiting for permission…",
+        r"^\S [^\n]*· [Rr]etrying in \d+ ?s\b",
         r"^ +⎿\s+(?:Waiting|Running)…$",
         # The picture that it draws at its first run.
         r"^\.{20,}$|^(?=[^\n]*[░▓█])[ *.░▓█▄▀]+$",
