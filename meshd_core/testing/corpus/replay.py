@@ -28,6 +28,8 @@ from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Size, St
 UNKNOWN_VERSION = "none"
 """In no range: rules and variants as they are for a version that a kind has no data of."""
 _SILENCE_CHECK_S = 5.0
+_REPLY_END = 40
+"""Characters, without spaces."""
 _RAW_BYTES, _RECORD_BYTES = 4 * WINDOW, 1 << 20
 
 
@@ -49,12 +51,13 @@ class Emitted(Struct, frozen=True):
 
 class Replay(Struct, frozen=True):
     """What the machine made of a recording. `shown`: when each of the truth's lines was first seen whole on the screen,
-    None if it never was.
+    None if it never was; `drawn`: likewise the end of each prompt's reply.
     """
 
     timeline: tuple[Moment, ...]
     lines: tuple[Emitted, ...]
     shown: tuple[float | None, ...]
+    drawn: tuple[float | None, ...] = ()
 
 
 def replay(cast: Cast, truth: Truth, profile: KindProfile, version: str, *, channel: bool = True) -> Replay:
@@ -73,7 +76,7 @@ async def _replay(
     loop = asyncio.get_running_loop()
     errors: list[BaseException] = []
     loop.set_exception_handler(lambda _, context: errors.append(context.get("exception") or RuntimeError(context)))
-    slot = _Slot(profile, version, Size(rows=cast.header.height, cols=cast.header.width), journal, truth.lines)
+    slot = _Slot(profile, version, Size(rows=cast.header.height, cols=cast.header.width), journal, truth)
     checks = asyncio.create_task(slot.check_silence())
     reports: list[tuple[float, CastEvent | Observation]] = []
     if channel:
@@ -97,14 +100,12 @@ async def _replay(
 class _Slot:
     """The half of a slot that sees."""
 
-    def __init__(
-        self, profile: KindProfile, version: str, size: Size, journal: Journal, expected: Sequence[str]
-    ) -> None:
+    def __init__(self, profile: KindProfile, version: str, size: Size, journal: Journal, truth: Truth) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeline: list[Moment] = [Moment(0.0, "unknown")]
         self._lines: list[Emitted] = []
-        self._expected = [compact(line) for line in expected]
-        self._shown: list[float | None] = [None] * len(expected)
+        self._shown = _Shown([compact(line) for line in truth.lines])
+        self._drawn = _Shown([compact(prompt.reply)[-_REPLY_END:] for prompt in truth.prompts])
         self.tracker = ActivityTracker(profile, self._activity_changed)
         self.tracker.set_profile(profile, version)
         self._feed = Feed(journal, StateEvent(status="running", activity=self.tracker.activity))
@@ -141,7 +142,7 @@ class _Slot:
         self.output.close()
         for fd in self._pipe:
             os.close(fd)
-        return Replay(tuple(self._timeline), tuple(self._lines), tuple(self._shown))
+        return Replay(tuple(self._timeline), tuple(self._lines), tuple(self._shown.at), tuple(self._drawn.at))
 
     def _touched(self) -> None:
         self._silence.broken()
@@ -151,9 +152,8 @@ class _Slot:
         screen = self.output.raw_text
         self.tracker.look(screen, self.output.raw_title)
         text = compact(screen)
-        for index, line in enumerate(self._expected):
-            if self._shown[index] is None and line in text:
-                self._shown[index] = self._loop.time()
+        self._shown.look(text, self._loop.time())
+        self._drawn.look(text, self._loop.time())
 
     def _activity_changed(self) -> None:
         activity: Activity = self.tracker.activity
@@ -165,6 +165,19 @@ class _Slot:
             self._read_to = event.end
             if event.event == "line":
                 self._lines.append(Emitted(self._loop.time(), event.data.decode()))
+
+
+class _Shown:
+    """When texts were first seen on the screen."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self.at: list[float | None] = [None] * len(texts)
+
+    def look(self, screen: str, now: float) -> None:
+        for index, text in enumerate(self._texts):
+            if self.at[index] is None and text and text in screen:
+                self.at[index] = now
 
 
 def compact(text: str) -> str:

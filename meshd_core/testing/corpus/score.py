@@ -15,7 +15,7 @@ from meshd_core.types import ActivityState
 
 GRACE_S = 0.5
 FLICKER_S = 0.25
-DRAWING_S = 2.0
+DRAWING_S = 3.0
 """An agent has to have drawn its answer so soon after the last byte."""
 _NEGLIGIBLE_S = 0.001
 
@@ -84,7 +84,7 @@ class _Span(Struct, frozen=True):
 def score(truth: Truth, replay: Replay) -> Score:
     """Score one replay."""
     failures: list[Failure] = []
-    states = _score_states(truth, replay.shown, segments(replay.timeline, truth.ends), failures)
+    states = _score_states(truth, replay, failures)
     approvals = _score_approvals(truth, replay.timeline, failures)
     lines = score_lines(truth, replay)
     failures += [Failure("line missing", at or 0.0, text, "nothing") for at, text in lines.missing]
@@ -121,25 +121,28 @@ def _spans(states: Sequence[StateSpan], ends: float) -> list[_Span]:
     return found
 
 
-def _with_drawing(spans: Sequence[_Span], truth: Truth, shown: Sequence[float | None]) -> list[_Span]:
+def _with_drawing(spans: Sequence[_Span], truth: Truth, replay: Replay) -> list[_Span]:
     """After its answer's last byte an agent is idle, but until it has drawn the answer it may be said to be busy."""
     typed = compact(" ".join(prompt.text for prompt in truth.prompts))
-    drawn = [at for text, at in zip(truth.lines, shown, strict=True) if at is not None and compact(text) not in typed]
-    ends = {round(prompt.last_byte, 3) for prompt in truth.prompts if prompt.last_byte is not None}
+    lines = zip(truth.lines, replay.shown, strict=True)
+    times = [*(at for text, at in lines if compact(text) not in typed), *replay.drawn]
+    replies = {round(prompt.last_byte, 3): bool(prompt.reply) for prompt in truth.prompts if prompt.last_byte}
     found: list[_Span] = []
     for span in spans:
-        until = max((at for at in drawn if span.start < at < min(span.end, span.start + DRAWING_S)), default=None)
-        if span.states == ("idle",) and until is not None and span.start in ends:
+        latest = min(span.end, span.start + DRAWING_S)
+        until = max((at for at in times if at is not None and span.start < at < latest), default=span.start)
+        if replies.get(span.start) and not any(at is not None and at < latest for at in times):
+            until = latest  # it can't be seen at all
+        if span.states == ("idle",) and until > span.start and span.start in replies:
             found += [_Span(span.start, until, ("idle", "busy")), _Span(until, span.end, span.states)]
         else:
             found.append(span)
     return found
 
 
-def _score_states(
-    truth: Truth, shown: Sequence[float | None], said: Sequence[Segment], failures: list[Failure]
-) -> StateScore:
-    spans = _with_drawing(_spans(truth.states, truth.ends), truth, shown)
+def _score_states(truth: Truth, replay: Replay, failures: list[Failure]) -> StateScore:
+    spans = _with_drawing(_spans(truth.states, truth.ends), truth, replay)
+    said = segments(replay.timeline, truth.ends)
     judged = right = unknown = stuck = 0.0
     delays: list[float] = []
     for span in spans:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from meshd_core.testing.corpus.replay import Emitted, Moment, Replay
-from meshd_core.testing.corpus.score import Score, score
+from meshd_core.testing.corpus.score import DRAWING_S, Score, score
 from meshd_core.testing.corpus.truth import PromptTruth, StateSpan, Truth
 from meshd_core.types import ActivityState, Dialog, DialogOption
 
@@ -76,6 +76,13 @@ def test_an_agent_is_busy_until_its_answer_is_drawn() -> None:
     said: Said = [(0.0, "idle"), (2.0, "busy"), (7.5, "idle")]
     assert [failure.what for failure in _scored(truth, said, (7.6, "an answer"), shown=(7.2,)).failures] == []
     assert [failure.what for failure in _scored(truth, said, (7.6, "an answer"), shown=(6.2,)).failures] == ["state"]
+
+
+def test_an_answer_that_is_not_drawn_at_all_excuses_an_agent_for_a_moment_only() -> None:
+    truth = _truth(*((s.since, s.states) for s in TURN.states), prompts=(_prompt("a question", "an answer", 6.0),))
+    said: Said = [(0.0, "idle"), (2.0, "busy")]
+    (failure,) = _scored(truth, said).failures
+    assert (failure.what, failure.at, failure.got) == ("state", 6.0 + DRAWING_S, "busy")
 
 
 def test_an_approval_is_seen_with_options_and_its_exact_command() -> None:
