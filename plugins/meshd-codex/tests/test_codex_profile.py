@@ -133,8 +133,12 @@ def test_the_input_box_holds_the_draft_and_not_the_prompt_before(draft: str) -> 
 
 
 @pytest.mark.parametrize(
-    "row", [" " * 500, "› " + "x" * 498, "› 1. " + "x" * 495, "  2. " + "x" * 495, "Would you like to run?", "› ", ""]
-)
+    "row",
+    [
+        " " * 500, "› " + "x" * 498, "› 1. " + "x" * 495, "  2. " + "x" * 495, "  1. " + "esc back " * 55,
+        "Would you like to run?", "› ", "",
+    ],
+)  # fmt: skip
 def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -> None:
     screen = f"{row}\n" * 200
     started = time.process_time()

@@ -16,7 +16,8 @@ from meshd_core.api import (
 )
 
 # Dialogs stand in the place of the input box, at the very end of the screen: text above can't look like one.
-_HINT = r"[^\n]*\besc (?:to )?(?:back|close|cancel|exit|go back)\b[^\n]*\s*\Z"
+# Whether it is the last row is asked first: a screen full of hints would cost the square of its width for each row.
+_HINT = r"(?=[^\n]*+\s*+\Z)[^\n]*\besc (?:to )?(?:back|close|cancel|exit|go back)\b[^\n]*\s*\Z"
 _STATUS = r"^[•◦] [^\n]*\([^)\n]*\besc to interrupt\)"
 
 RULES = (
