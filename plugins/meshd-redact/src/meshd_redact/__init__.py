@@ -60,7 +60,7 @@ class RedactFilter(OutputFilter):
         self._search = Search()
 
     def redactor(self) -> Redactor:
-        return Redactor(self._shapes, self._replacement, self._search.find, keys=self._keys)
+        return Redactor(self._shapes, self._replacement, self._search, keys=self._keys)
 
     def open(self, slot: str) -> FilterStream:
         return RedactStream(self.redactor())

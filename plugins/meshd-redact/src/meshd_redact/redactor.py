@@ -6,8 +6,8 @@ a secret is held back until the next line tells, or until nothing comes any more
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from meshd_redact.key_lines import KeyLines
 from meshd_redact.lines import Line, Span
@@ -26,8 +26,15 @@ _PROSE = re.compile(r"[A-Z]?[a-z]{1,15}")
 """A word that begins a line after one that ended with a whole secret: more likely text than more of the secret."""
 _LAST_CHARS = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z0-9_.-]{1,3}\Z")
 
-Finder = Callable[[Shape, str, bool], Iterable["Found"]]
-"""Gives the matches of a shape in a text, with True also an unfinished one at its end. Raises TimeoutError."""
+
+class Finder(Protocol):
+    """The search for one shape. Both raise TimeoutError."""
+
+    def find(self, shape: Shape, text: str, partial: bool) -> Iterable["Found"]:
+        """The matches in `text`, with `partial` also an unfinished one at its end."""
+
+    def at_begin(self, shape: Shape, text: str) -> "Found | None":
+        """The match that `text` begins with, be it an unfinished one."""
 
 
 class Found(NamedTuple):
@@ -40,8 +47,8 @@ class Found(NamedTuple):
 class Redactor:
     """One stream of lines. The same lines give the same result; only `release` depends on time."""
 
-    def __init__(self, shapes: Sequence[Shape], replacement: str, find: Finder, *, keys: bool = True) -> None:
-        self._shapes, self._replacement, self._find = shapes, replacement, find
+    def __init__(self, shapes: Sequence[Shape], replacement: str, finder: Finder, *, keys: bool = True) -> None:
+        self._shapes, self._replacement, self._finder = shapes, replacement, finder
         self._needles = tuple(
             {needle for shape in shapes for needle in shape.needles} | ({KEY_NEEDLE} if keys else set())
         )
@@ -126,7 +133,7 @@ class Redactor:
         joined = self._joined() + line.body
         low = joined.lower()
         shapes = [shape for shape in self._shapes if not shape.needles or any(n in low for n in shape.needles)]
-        whole = [found for shape in shapes for found in self._find(shape, line.clean, False)]
+        whole = [found for shape in shapes for found in self._finder.find(shape, line.clean, False)]
         across = [(shape, found) for shape in shapes for found in self._across(shape, joined, starts)]
         prose = {found for shape, found in across if self._is_prose_after(joined, shape, found, border)}
         line.spans += [found.removed for found in whole]
@@ -169,15 +176,20 @@ class Redactor:
                 self._is_open = self._is_open or self._key.is_open
         return start
 
-    def _across(self, shape: Shape, joined: str, starts: Iterable[int]) -> Iterator[Found]:
-        yield from self._find(shape, joined, True)
-        if shape.eager:
-            for start in starts:
-                if start:
-                    for found in self._find(shape, joined[start:], True):
-                        if found.span[0] == 0:
-                            yield Found(_moved(found.span, start), _moved(found.removed, start), found.partial)
-                        break
+    def _across(self, shape: Shape, joined: str, starts: Sequence[int]) -> list[Found]:
+        """Matches in the joined text, and those that begin where a line does, whatever stands before it."""
+        across = list(self._finder.find(shape, joined, True))
+        wholes = [found.span for found in across if not found.partial]
+        for start in starts if shape.eager else ():
+            # Within a whole match, only the newest line's begin may tell more: lines of tokens would be matched from
+            # each to the end.
+            if not start or (start != starts[-1] and any(first < start < last for first, last in wholes)):
+                continue
+            if (found := self._finder.at_begin(shape, joined[start:])) is not None:
+                across.append(Found(_moved(found.span, start), _moved(found.removed, start), found.partial))
+                if not found.partial:
+                    wholes.append(across[-1].span)
+        return across
 
     def _is_prose_after(self, joined: str, shape: Shape, found: Found, border: int) -> bool:
         """Whether a secret that was whole before the line break only seems to go on in the new line."""
@@ -185,7 +197,7 @@ class Redactor:
         if found.partial or not low < border < high or _PROSE.fullmatch(joined[border:high]) is None:
             return False
         first = found.span[0]
-        return any(first + other.span[1] == border for other in self._find(shape, joined[first:border], False))
+        return any(first + other.span[1] == border for other in self._finder.find(shape, joined[first:border], False))
 
     def _joined(self) -> str:
         return self._shown + "".join(line.body for line in self._held)

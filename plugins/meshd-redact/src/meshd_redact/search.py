@@ -2,7 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
+
+import regex
 
 from meshd_redact.redactor import Found
 from meshd_redact.shapes import Shape
@@ -26,16 +29,31 @@ class Search:
 
     def find(self, shape: Shape, text: str, partial: bool) -> Iterator[Found]:
         """The matches of `shape` in `text`, with `partial` also an unfinished one at its end. Raises TimeoutError."""
+        with self._in_time(shape):
+            for match in shape.pattern.finditer(text, partial=partial, timeout=TIMEOUT_S):
+                if match.partial or match.end() > match.start():
+                    yield _found(shape, match)
+
+    def at_begin(self, shape: Shape, text: str) -> Found | None:
+        """The match that `text` begins with, be it an unfinished one. Raises TimeoutError."""
+        with self._in_time(shape):
+            match = shape.pattern.match(text, partial=True, timeout=TIMEOUT_S)
+        return None if match is None or match.end() == match.start() else _found(shape, match)
+
+    @contextmanager
+    def _in_time(self, shape: Shape) -> Iterator[None]:
         if self._paused_until > self._clock():
             raise TimeoutError
         try:
-            for match in shape.pattern.finditer(text, partial=partial, timeout=TIMEOUT_S):
-                if match.partial:
-                    yield Found(match.span(), match.span(), True)
-                elif match.end() > match.start():
-                    named = "v" in shape.pattern.groupindex and match.start("v") >= 0
-                    yield Found(match.span(), match.span("v") if named else match.span(), False)
+            yield
         except TimeoutError:
             self._paused_until = self._clock() + PAUSE_S
             log.warning("a pattern takes too long; output is withheld", extra={"pattern": shape.name})
             raise
+
+
+def _found(shape: Shape, match: "regex.Match[str]") -> Found:
+    if match.partial:
+        return Found(match.span(), match.span(), True)
+    named = "v" in shape.pattern.groupindex and match.start("v") >= 0
+    return Found(match.span(), match.span("v") if named else match.span(), False)

@@ -68,7 +68,7 @@ _NAMED: dict[str, tuple[str, str]] = {
     ),
 }
 
-KEY_BEGIN = regex.compile(r"-----BEGIN\s*(?:[A-Z0-9]+\s*)*?PRIVATE\s*KEY(?:\s*BLOCK)?-----")
+KEY_BEGIN = regex.compile(r"-----BEGIN[A-Z0-9\s]{0,60}?PRIVATE\s*KEY(?:\s*BLOCK)?-----")
 KEY_NEEDLE = "----"
 """A private key is the one secret of many lines: the redactor follows it line by line from `KEY_BEGIN` on."""
 KEY_END = re.compile(r"-----END\s*[A-Z0-9 ]*PRIVATE\s*KEY(?:\s*BLOCK)?-----")
