@@ -62,6 +62,7 @@ class ActivityTracker:
         self._signalled = False
         self._dialogs = 0
         self._wordless_since: float | None = None
+        self._emptied: str | None = None
         self.activity = UNKNOWN
         self.dialog: Dialog | None = None
         self.option_keys: Mapping[str, str] = {}
@@ -85,7 +86,7 @@ class ActivityTracker:
         self._made_at.clear()
         self._override = None
         self._stuck = self._signalled = False
-        self._wordless_since = None
+        self._wordless_since = self._emptied = None
         self.dialog = None
         self.activity = Activity(state="unknown", since=rfc3339(), confidence=0.0)
 
@@ -162,7 +163,14 @@ class ActivityTracker:
         self._made_at[observation.source] = monotonic()
 
     def look(self, screen: str, title: str) -> None:
-        """Run the rules on what a person would see now."""
+        """Run the rules on what a person would see now.
+
+        A screen that was just emptied is being drawn anew: idle or busy, the agent is that until the next look, or
+        until the screen stays empty. A dialog is gone with its rows.
+        """
+        emptied, self._emptied = self._emptied, None if screen.strip() else title
+        if self._emptied is not None and emptied is None and self.activity.state in ("idle", "busy"):
+            return
         self._unseen = False
         self._made_at["screen"] = self._made_at["title"] = monotonic()
         override: Observation | None = None
@@ -197,6 +205,8 @@ class ActivityTracker:
 
     def silent(self, seconds: float) -> None:
         """The terminal has been silent for `seconds`; called from time to time."""
+        if self._emptied is not None:
+            self.look("", self._emptied)
         if self._wordless_since is not None:
             self._fuse()
         stuck = self._believed_state() == "busy" and seconds >= self.profile.stuck_after_s

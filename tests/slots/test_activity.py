@@ -174,6 +174,21 @@ def test_a_rule_holds_for_its_versions_only(tracker: ActivityTracker) -> None:
     assert tracker.activity.state == "unknown"
 
 
+def test_a_screen_that_is_emptied_to_be_drawn_anew_changes_nothing(
+    tracker: ActivityTracker, changes: list[str]
+) -> None:
+    tracker.look("> ", "")
+    tracker.look("", "")
+    tracker.look("banner\n> ", "")
+    assert changes == ["idle"]
+    tracker.look("", "")
+    tracker.silent(5)
+    assert changes == ["idle", "unknown"]
+    tracker.look("May I? touch x", "")
+    tracker.look("", "")
+    assert changes == ["idle", "unknown", "waiting", "unknown"]
+
+
 def test_the_same_state_keeps_its_since_and_makes_no_event(tracker: ActivityTracker, changes: list[str]) -> None:
     tracker.signal(signal("working"))
     since = tracker.activity.since
