@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from docs.generate.markdown import document, paragraph, table
 from meshd_core import errors
 from meshd_core.config.described import below_assignments
-from meshd_core.errors import ExitCode, MeshdError
+from meshd_core.errors import MeshdError
+from meshd_core.exit_codes import ExitCode
 from meshd_core.plugins.host import PluginHost
 
 _INTRO = """

@@ -7,7 +7,7 @@ import click
 
 from meshd_core.cli.failures import note
 from meshd_core.cli.render import clean, show_json
-from meshd_core.errors import ExitCode
+from meshd_core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,7 @@ from meshd_core.cli.inject import conclude, prompt_text, succeeded
 from meshd_core.cli.render import show_json, show_table
 from meshd_core.cli.seconds import Seconds
 from meshd_core.client import MeshdClient
-from meshd_core.errors import ExitCode
+from meshd_core.exit_codes import ExitCode
 from meshd_core.types import ENDS, BroadcastRequest, MeshInjectRequest, Select, Until
 
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (

@@ -7,7 +7,7 @@ import click
 from meshd_core.cli.connect import client_command
 from meshd_core.cli.render import clean, show_json
 from meshd_core.client import MeshdClient
-from meshd_core.errors import ExitCode
+from meshd_core.exit_codes import ExitCode
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _MARKS = {"ok": "ok      ", "warning": "warning ", "broken": "BROKEN  "}

@@ -9,7 +9,8 @@ import click
 
 from meshd_core.cli.render import clean
 from meshd_core.client import BadAnswer, Unreachable
-from meshd_core.errors import ExitCode, MeshdError, StartupError
+from meshd_core.errors import MeshdError
+from meshd_core.exit_codes import ExitCode, StartupError
 
 INTERRUPTED = 130
 TIMED_OUT = 124  # as coreutils' timeout

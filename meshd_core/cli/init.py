@@ -10,7 +10,7 @@ import click
 from meshd_core.cli.demo_config import toml_string
 from meshd_core.cli.failures import note
 from meshd_core.cli.render import clean, show_json
-from meshd_core.errors import ExitCode
+from meshd_core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from meshd_core.plugins.host import PluginHost

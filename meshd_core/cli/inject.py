@@ -14,7 +14,8 @@ from meshd_core.cli.render import clean, show_facts, show_json
 from meshd_core.cli.seconds import Seconds
 from meshd_core.client import MeshdClient, Unreachable
 from meshd_core.config.decode import is_name
-from meshd_core.errors import Draining, ExitCode, MeshdError, Overloaded, TooLarge
+from meshd_core.errors import Draining, MeshdError, Overloaded, TooLarge
+from meshd_core.exit_codes import ExitCode
 from meshd_core.types import ENDS, MAX_PROMPT_BYTES, PROGRESS, InjectRequest, Receipt, Until, When
 
 _RETRY_PAUSE_S = 0.5

@@ -12,7 +12,7 @@ from msgspec import Struct
 from meshd_core.cli.connect import client_command
 from meshd_core.cli.render import age, show_json, show_table
 from meshd_core.client import MeshdClient
-from meshd_core.errors import ExitCode
+from meshd_core.exit_codes import ExitCode
 from meshd_core.types import NodeList, Outcome, PeerInfo, Scope
 
 if TYPE_CHECKING:

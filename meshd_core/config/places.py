@@ -15,7 +15,7 @@ from pathlib import Path
 import platformdirs
 from msgspec import Struct
 
-from meshd_core.errors import ExitCode, StartupError
+from meshd_core.exit_codes import ExitCode, StartupError
 from meshd_core.types import NAME_PATTERN
 
 APP = "meshd"

@@ -37,8 +37,9 @@ from meshd_core.daemon.node import LocalNode
 from meshd_core.daemon.plugin_view import PluginView
 from meshd_core.daemon.reload import Reloader, ReloadParts
 from meshd_core.daemon.serving import open_listeners, rules_of, serving
-from meshd_core.errors import Draining, ExitCode, MeshdError, StartupError
+from meshd_core.errors import Draining, MeshdError
 from meshd_core.events import EventBus
+from meshd_core.exit_codes import ExitCode, StartupError
 from meshd_core.fleet.engines import Engines
 from meshd_core.fleet.fleet import Fleet
 from meshd_core.mesh.mesh import Mesh

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from meshd_core.config.places import Places
-from meshd_core.errors import ExitCode, StartupError
+from meshd_core.exit_codes import ExitCode, StartupError
 from meshd_core.pty.client import KeeperClient
 from meshd_core.pty.errors import KeeperBusy, KeeperError
 from meshd_core.pty.messages import ChildInfo

@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from meshd_core.errors import ExitCode, StartupError
+from meshd_core.exit_codes import ExitCode, StartupError
 
 
 class StateLock:

@@ -17,7 +17,8 @@ from meshd_core.config.check import CheckedConfig
 from meshd_core.daemon.assembly import SlotMaker
 from meshd_core.daemon.judging import Judge
 from meshd_core.daemon.live_slots import LiveSlots
-from meshd_core.errors import MeshdError, Overloaded, SlotsStillRunning, StartupError
+from meshd_core.errors import MeshdError, Overloaded, SlotsStillRunning
+from meshd_core.exit_codes import StartupError
 from meshd_core.fleet.fleet import Fleet
 from meshd_core.mesh.mesh import Mesh
 from meshd_core.plugins.host import PluginHost

@@ -15,7 +15,7 @@ from meshd_core.config.problems import ConfigErrors
 from meshd_core.daemon.daemon import Daemon
 from meshd_core.daemon.lock import StateLock
 from meshd_core.daemon.logs import set_up_logging
-from meshd_core.errors import ExitCode, StartupError
+from meshd_core.exit_codes import ExitCode, StartupError
 from meshd_core.plugins.failures import PluginRequiredError
 from meshd_core.terminal.journal import JournalInUse
 

@@ -11,7 +11,7 @@ from meshd_core.auth.tokens import TokenStore
 from meshd_core.config.check import CheckedConfig
 from meshd_core.config.model import HttpSection
 from meshd_core.config.places import Places
-from meshd_core.errors import ExitCode, StartupError
+from meshd_core.exit_codes import ExitCode, StartupError
 from meshd_core.fleet.fleet import Fleet
 from meshd_core.http.app import AppParts, HttpApp
 from meshd_core.http.audit import AuditLog

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from meshd_core.errors import ExitCode, StartupError
+from meshd_core.exit_codes import ExitCode, StartupError
 from meshd_core.http.listening_socket import ListeningSocket
 from meshd_core.http.port_owner import owner_of_port
 from meshd_core.unix_socket import socket_address

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from meshd_core.errors import ExitCode, StartupError
+from meshd_core.exit_codes import ExitCode, StartupError
 
 log = logging.getLogger(__name__)
 

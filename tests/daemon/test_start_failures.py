@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from meshd_core.errors import ExitCode
+from meshd_core.exit_codes import ExitCode
 from meshd_core.testing.daemon import DaemonProcess
 
 

@@ -6,7 +6,7 @@ from docs.generate.errors_page import classes
 from docs.generate.pages import PAGES, DistributionMissing, rendered
 from meshd_core.config.described import keys_of, meanings_of
 from meshd_core.config.model import AuthSection, DeliverySection, HttpSection, NodeSection, PeerSection, SlotSection
-from meshd_core.errors import ExitCode
+from meshd_core.exit_codes import ExitCode
 from tests.docs.markdown import Page, rows
 
 

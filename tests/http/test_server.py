@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meshd_core.errors import ExitCode, StartupError
+from meshd_core.exit_codes import ExitCode, StartupError
 from meshd_core.http.listen import listen
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meshd_core.errors import StartupError
 from meshd_core.events import EventBus
+from meshd_core.exit_codes import StartupError
 from meshd_core.http.listen import listen
 from meshd_core.mesh.mesh import Mesh
 from tests.http.conftest import serving
