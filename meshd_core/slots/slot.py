@@ -52,7 +52,7 @@ from meshd_core.types import Slot as SlotView
 log = logging.getLogger(__name__)
 
 _SILENCE_CHECK_S = 5.0
-_WORDS_S = 0.5
+_WORDS_S = 1.0
 _READERS_GONE_S = 3.0
 
 
