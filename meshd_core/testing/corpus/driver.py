@@ -128,7 +128,7 @@ class Driver:
 
         def ready() -> bool:
             still = min(self._still_s(), self.terminal.now() - self.script.ready_after_s)
-            return still >= QUIET_S * self.script.pace and self.shows(self.script.ready)
+            return still >= QUIET_S * self.script.pace and all(self.shows(text) for text in self.script.ready)
 
         self.until(ready, within_s, "an input box")
         self.facts.ready.append(self.terminal.now())

@@ -16,8 +16,8 @@ class Step(Struct, frozen=True):
 class Script(Struct, frozen=True):
     """One CLI. A scenario whose field is None or empty here is left out for it."""
 
-    ready: str
-    """On the screen once the input box is there."""
+    ready: tuple[str, ...]
+    """All of them on the screen once prompts are taken."""
     exit: tuple[str, ...]
     """Writes, 0.3 s apart, that make it leave at an empty input box."""
     interrupt: tuple[str, ...] = ("\x1b",)
@@ -51,7 +51,7 @@ class Script(Struct, frozen=True):
 
 SCRIPTS: dict[str, Script] = {
     "claude": Script(
-        ready="? for shortcuts",
+        ready=("? for shortcuts",),
         exit=("\x04", "\x04"),
         question="Do you want to proceed?",
         accept="1",
@@ -61,7 +61,7 @@ SCRIPTS: dict[str, Script] = {
         arguments=("--permission-mode", "manual"),
     ),
     "codex": Script(
-        ready="›",
+        ready=("›",),
         exit=("\x04",),
         question="Would you like to run the following command?",
         accept="y",
@@ -70,7 +70,7 @@ SCRIPTS: dict[str, Script] = {
         ready_after_s=4.0,
     ),
     "opencode": Script(
-        ready="ctrl+p commands",
+        ready=("ctrl+p commands",),
         exit=("\x03",),
         interrupt=("\x1b", "\x1b"),
         question="Permission required",
@@ -81,7 +81,8 @@ SCRIPTS: dict[str, Script] = {
         gives_up_after_s=12.0,
     ),
     "gemini": Script(
-        ready="Type your message",
+        # The box is drawn first, and what is typed before the rest is there gets lost.
+        ready=("Type your message", "Gemini CLI v"),
         exit=("/quit", "\r"),
         question="Allow execution of",
         accept="1",
@@ -92,14 +93,14 @@ SCRIPTS: dict[str, Script] = {
         gives_up_after_s=20.0,
     ),
     "pi": Script(
-        ready="fake-model",
+        ready=("fake-model",),
         exit=("\x04",),
         unasked=True,
         resume_arguments=("--continue",),
         gives_up_after_s=12.0,
     ),
     "demo": Script(
-        ready="demo>",
+        ready=("demo>",),
         exit=("\x04",),
         interrupt=("\x03",),
         question="Allow the demo to continue?",
