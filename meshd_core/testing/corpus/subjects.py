@@ -44,5 +44,7 @@ def subject(cli: str, pin: PinnedCli, cache: Path, kinds: Mapping[str, AgentKind
     """One CLI at one version, installed first if it isn't in `cache`. Raises RuntimeError."""
     binary = installed_binary(cli, pin, cache)
     # An agent that no plugin knows is one of the kind `generic`, which any program can be.
-    kind = kinds.get(cli) or kinds["generic"]
+    kind = kinds.get(cli) or kinds.get("generic")
+    if kind is None:
+        raise RuntimeError(f"no plugin that is installed has the kind {cli!r}, nor 'generic'")
     return Subject(cli, pin.version, kind, (str(binary),), SCRIPTS[cli], HOMES[cli], KEYLESS.get(cli))
