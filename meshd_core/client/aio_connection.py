@@ -7,8 +7,8 @@ an answer each have a limit. Environment variables for proxies are not read.
 import errno
 import ipaddress
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +55,8 @@ class AsyncRequester:
         self._headers = dict(headers or {})
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._read: set[aiohttp.ClientResponse] = set()
+        """Answers that are being read."""
         self._address = ExitStack()
         """What makes a Unix socket's long path reachable; open as long as the session is."""
 
@@ -81,10 +83,11 @@ class AsyncRequester:
                 allow_redirects=False,
             ) as response:  # fmt: skip
                 data = bytearray()
-                async for chunk in _body(response):
-                    data += chunk
-                    if len(data) > most:
-                        raise BadAnswer(f"{self.endpoint.address} sent more than {most} bytes")
+                with self._reading(response):
+                    async for chunk in _body(response):
+                        data += chunk
+                        if len(data) > most:
+                            raise BadAnswer(f"{self.endpoint.address} sent more than {most} bytes")
                 return Answer(response.status, response.headers.get("Content-Type", ""), bytes(data), response.headers)
 
     @asynccontextmanager
@@ -101,11 +104,22 @@ class AsyncRequester:
             async with self._open().get(
                 self._url(target), headers=self._sent(headers, None), timeout=timeout, allow_redirects=False
             ) as response:
-                yield ByteStream(response, self._max_answer_bytes)
+                with self._reading(response):
+                    yield ByteStream(response, self._max_answer_bytes)
+
+    @contextmanager
+    def _reading(self, response: aiohttp.ClientResponse) -> Iterator[None]:
+        self._read.add(response)
+        try:
+            yield
+        finally:
+            self._read.discard(response)
 
     async def close(self) -> None:
         """Nothing is asked any more: requests raise `Unreachable`."""
         self._closed = True
+        for response in self._read:
+            response.close()  # tells its reader, as the session's close does not: it would wait for ever
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -215,7 +229,7 @@ class _Failures:
                 raise Unreachable(self._address, "no answer in time", timed_out=True) from error
             case aiohttp.ClientConnectorError():
                 raise Unreachable(self._address, _why(error), sent=False) from error
-            case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            case aiohttp.ClientConnectionError():
                 raise Unreachable(self._address, _why(error)) from error
             case aiohttp.ClientPayloadError():
                 raise Unreachable(self._address, "the connection was closed before the answer was complete") from error
@@ -237,8 +251,8 @@ async def _body(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]
 def was_closed(error: Unreachable) -> bool:
     """Whether a connection was closed before an answer came, as a kept one is that the daemon gave up meanwhile."""
     cause = error.__cause__
-    lost = isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
-    return lost and not isinstance(cause, aiohttp.ClientConnectorError)
+    lost = isinstance(cause, aiohttp.ClientConnectionError)
+    return lost and not isinstance(cause, aiohttp.ClientConnectorError | TimeoutError)
 
 
 def _why(error: aiohttp.ClientError) -> str:

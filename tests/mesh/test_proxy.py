@@ -248,6 +248,27 @@ async def test_what_only_this_node_may_say_is_not_said_by_another(
     assert (error.status, error.code) == (502, "peer_error")
 
 
+async def test_a_stream_of_a_node_that_leaves_the_table_says_bye(two: Pair, tmp_path: Path) -> None:
+    with Stream(two.near, "/stream/demo@mac2") as stream:
+        await stream.until(b"event: state")
+        two.mesh.update(checked("mac1", tmp_path, []))
+        assert b"event: bye" in await stream.until(b"\r\n0\r\n\r\n")
+    assert (await ask(two.near, "GET", "/stream/demo@mac2")).code == "node_not_found"
+
+
+async def test_a_long_poll_of_a_node_that_leaves_the_table_is_answered(two: Pair, tmp_path: Path) -> None:
+    waiting = asyncio.create_task(ask(two.near, "GET", "/output/demo@mac2?since=e1-0&wait_s=20"))
+    while not two.far.node.feeds["demo"]._waiters:
+        await asyncio.sleep(0.01)
+    two.mesh.update(checked("mac1", tmp_path, []))
+    answer = await waiting
+    assert (answer.status, answer.code, answer.json["error"]["details"]["outcome"]) == (
+        502,
+        "peer_error",
+        "unreachable",
+    )
+
+
 async def test_a_receipt_of_a_node_that_left_the_table_is_in_doubt(two: Pair, tmp_path: Path) -> None:
     made = await ask(two.near, "POST", "/inject/demo@mac2", {"text": "x"})
     two.mesh.update(checked("mac1", tmp_path, []))
