@@ -1,7 +1,5 @@
 """Keeping one's own token for another node."""
 
-import ipaddress
-import socket
 from urllib.parse import urlsplit
 
 import click
@@ -12,7 +10,7 @@ from meshd_core.cli.logins import Login, Logins
 from meshd_core.cli.render import show_json
 from meshd_core.cli.token_input import given_token
 from meshd_core.client import MeshdClient, Unreachable
-from meshd_core.config.addresses import is_private, may_be_private
+from meshd_core.config.addresses import may_be_private
 from meshd_core.errors import Forbidden, MeshdError, NodeNotFound, NotFound, NotSupported, Unauthorized
 from meshd_core.types import SCOPES, Scope
 
@@ -51,8 +49,9 @@ def login(
         _require_private(url)
     made = "'meshd token create --scope control'"
     token = given_token(None, token_stdin, f"Your token for {node}, made there with {made} (it is not shown)")
-    remarks = _try(url, token, node)
-    path = logins.keep(node, Login(url, token))
+    wanted = Login(url, token, insecure)
+    remarks = _try(wanted, node)
+    path = logins.keep(node, wanted)
     if as_json:
         show_json({"node": node, "url": url, "file": str(path)})
         return
@@ -62,19 +61,12 @@ def login(
 
 
 def _require_private(url: str) -> None:
-    """Raises UsageError if a token sent to `url` could be read on its way."""
+    """Raises UsageError for plain http to a host that can be neither this machine nor in a tailnet."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme != "http":
-        return
-    try:
-        found = {str(info[4][0]).partition("%")[0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except OSError:
-        return  # whoever asks it next says that there is no such host; nothing is sent there
-    if not may_be_private(host) or not all(is_private(ipaddress.ip_address(address)) for address in found):
+    if parts.scheme == "http" and not may_be_private(parts.hostname or ""):
         raise click.UsageError(
             f"{url} is plain http to a host that is neither this machine nor in a tailnet: the token could be read on"
-            " its way. Use https, or --insecure if the network is yours alone"
+            " its way. Use https, or --insecure if the network is yours alone."
         )
 
 
@@ -87,12 +79,13 @@ def _url_of(client: MeshdClient, node: str) -> str:
     )
 
 
-def _try(url: str, token: str, node: str) -> list[str]:
+def _try(login: Login, node: str) -> list[str]:
     """Ask the node who it is, and what the token may do; what is to be known of it. Raises MeshdError if it is another
-    node, does not take the token, or serves only nodes at `url`.
+    node, does not take the token, or serves only nodes at the URL.
     """
+    url = login.url
     try:
-        with MeshdClient(url=url, token=token) as client:
+        with login.client() as client:
             found = client.node()
             if found.name != node:
                 raise MeshdError(f"the node at {url} says that its name is {found.name!r}", hint="nothing was kept")
@@ -103,7 +96,7 @@ def _try(url: str, token: str, node: str) -> list[str]:
         hint = f"make one on {node}: meshd token create --scope control"
         raise MeshdError(f"the node at {url} does not take this token; nothing was kept", hint=hint) from error
     except Unreachable as error:
-        error.hint = "is it up, and is that its URL? --at names another"
+        error.hint = "is it up, and is that its URL? --at names another; --insecure allows plain http"
         raise
     except NotFound as error:
         hint = "name its other port with --at"

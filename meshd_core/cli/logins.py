@@ -27,6 +27,17 @@ FOLDER = "logins"
 class Login(Struct, frozen=True, forbid_unknown_fields=True):
     url: str
     token: str
+    insecure: bool = False
+    """Whether the token may be sent over plain http to any address."""
+
+    def client(self) -> MeshdClient:
+        """A client that sends the token nowhere else, whatever the name in the URL leads to. Raises ValueError for a
+        URL or a token that can't be one.
+        """
+        from meshd_core.config.addresses import is_private
+
+        guarded = urlsplit(self.url).scheme == "http" and not self.insecure
+        return MeshdClient(url=self.url, token=self.token, may_connect=is_private if guarded else None)
 
 
 class Logins:
@@ -88,7 +99,7 @@ def logged_in(error: NotProxied, target: str) -> MeshdClient | None:
         part.endswith(f"@{node}") for part in unquote(urlsplit(target).path).split("/")
     )
     login = Logins.of_this_user().find(node) if isinstance(node, str) and named else None
-    return None if login is None else MeshdClient(url=login.url, token=login.token)
+    return None if login is None else login.client()
 
 
 class DirectClient(MeshdClient):

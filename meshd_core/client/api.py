@@ -14,6 +14,7 @@ from meshd_core.types import AttachMode, Size
 
 if TYPE_CHECKING:
     from meshd_core.client.attach import Attachment
+    from meshd_core.client.connection import Address
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,8 +49,12 @@ class MeshdClient:
     `slot_calls`, `node_calls` and `stream_starts`.
     """
 
-    def __init__(self, *, url: str | None = None, token: str | None = None, socket: Path | None = None) -> None:
-        self._endpoint = Endpoint(url, token, socket)
+    def __init__(
+        self, *, url: str | None = None, token: str | None = None, socket: Path | None = None,
+        may_connect: Callable[["Address"], bool] | None = None,
+    ) -> None:  # fmt: skip
+        """`may_connect` judges the address that `url` led to, before anything is sent there; None: any is right."""
+        self._endpoint = Endpoint(url, token, socket, may_connect)
         self._requester = Requester(self._endpoint)
 
     @property
@@ -65,7 +70,8 @@ class MeshdClient:
     def another(self) -> "MeshdClient":
         """A client of the same daemon with a connection of its own, for another thread."""
         url = None if self._endpoint.socket_path else self._endpoint.address
-        return MeshdClient(url=url, token=self._endpoint.token, socket=self._endpoint.socket_path)
+        known = self._endpoint
+        return MeshdClient(url=url, token=known.token, socket=known.socket_path, may_connect=known.may_connect)
 
     def close(self) -> None:
         self._requester.close()

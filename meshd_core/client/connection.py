@@ -4,17 +4,23 @@ A kept-alive connection that the daemon closed meanwhile shows itself only when 
 repeated are, once, on a fresh connection.
 """
 
+import errno
 import http.client
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from meshd_core.client.answers import BadAnswer, NoHttp, Unreachable
 from meshd_core.unix_socket import socket_address
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    Address = IPv4Address | IPv6Address
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
@@ -55,15 +61,22 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Endpoint:
-    """Where a daemon is and with which token: opens connections. Exactly one of `url` and `socket_path` is given."""
+    """Where a daemon is and with which token: opens connections. Exactly one of `url` and `socket_path` is given.
 
-    def __init__(self, url: str | None, token: str | None, socket_path: Path | None) -> None:
+    `may_connect` judges the address that a connection led to, before anything is sent there.
+    """
+
+    def __init__(
+        self, url: str | None, token: str | None, socket_path: Path | None,
+        may_connect: Callable[["Address"], bool] | None = None,
+    ) -> None:  # fmt: skip
         if (url is None) == (socket_path is None):
             raise ValueError("give either a URL or a socket")
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token and token):
             raise ValueError("the token is empty or has characters that no token has")
         self.socket_path = socket_path
         self.token = token
+        self.may_connect = may_connect
         self._tls, self._host, self._port, self.prefix = _parts(url) if url is not None else (False, "", 0, "")
         self.address = url if url is not None else str(socket_path)
 
@@ -72,6 +85,7 @@ class Endpoint:
         connection = self._connection()
         try:
             connection.connect()
+            self._judge(connection.sock)
         except (OSError, ValueError) as error:
             connection.close()
             raise Unreachable(self.address, reason(error)) from error
@@ -82,6 +96,16 @@ class Endpoint:
             return UnixConnection(self.socket_path, CONNECT_TIMEOUT_S)
         kind = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
         return kind(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
+
+    def _judge(self, sock: socket.socket) -> None:
+        """Raises OSError if nothing may be sent to where `sock` leads."""
+        if self.may_connect is None or self.socket_path is not None:
+            return
+        import ipaddress  # needed by few
+
+        found = ipaddress.ip_address(str(sock.getpeername()[0]).partition("%")[0])
+        if not self.may_connect(found):
+            raise OSError(errno.EACCES, f"plain http to {found} is not allowed")
 
     def headers(self) -> dict[str, str]:
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}

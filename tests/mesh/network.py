@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,16 @@ def missing() -> str | None:
         return f"no network namespace can be made here: {made.stderr.strip()}"
     subprocess.run(["ip", "netns", "del", name], check=True)
     return None
+
+
+def own_address() -> str | None:
+    """This machine's address to the outside; None: it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: asks for the route
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
 
 
 class Network:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -13,9 +14,13 @@ import pexpect
 import pytest
 
 from meshd_core.cli.logins import Login, Logins, logged_in
+from meshd_core.client import BadAnswer, Unreachable
+from meshd_core.config.addresses import may_be_private
 from meshd_core.errors import NotProxied
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.types import SlotDetail
+from tests.client.scripted_server import ScriptedServer
+from tests.mesh.network import own_address
 
 pytestmark = pytest.mark.timeout(180)
 Done = subprocess.CompletedProcess[str]
@@ -196,6 +201,27 @@ def test_a_token_is_not_sent_where_it_could_be_read(two: Two) -> None:
     refused = two.meshd("login", "mac7", "--at", "http://192.0.2.1:9451", "--token-stdin", stdin=two.token("control"))
     assert refused.returncode == 2 and "--insecure" in refused.stderr
     assert not (two.config.parent / "logins" / "mac7.json").exists()
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_a_token_goes_nowhere_else_whatever_a_name_leads_to(insecure: bool) -> None:
+    address = own_address()
+    if address is None or may_be_private(address):
+        pytest.skip("this machine has no address that is neither loopback nor a tailnet's")
+    server = ScriptedServer(socket.create_server(("0.0.0.0", 0))).start()
+    server.handle = lambda request, reply: reply.json({})
+    try:
+        login = Login(f"http://{address}:{server.url.rpartition(':')[2]}", "meshd_x", insecure)
+        with login.client() as client, client.another() as other:
+            for asking in (client, other):
+                with pytest.raises((Unreachable, BadAnswer)) as caught:
+                    asking.node()
+                assert ("not allowed" in str(caught.value)) is not insecure
+            with pytest.raises((Unreachable, BadAnswer)):
+                client.attach("demo")
+        assert len(server.requests) == (3 if insecure else 0)
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from meshd_core.errors import PeerError, PeerTimeout
 from meshd_core.mesh.breaker import FAILURES, LONGEST_PAUSE_S, Breaker
 from meshd_core.mesh.peer import MAX_PROBE_BYTES, Peer
 from tests.client.scripted_server import Reply, Request, ScriptedServer
+from tests.mesh.network import own_address
 
 pytestmark = pytest.mark.anyio
 
@@ -248,7 +249,7 @@ async def _read(peer: Peer, into: bytearray) -> None:
 
 async def test_plain_http_goes_nowhere_else_whatever_a_name_leads_to(tmp_path: Path) -> None:
     listener = socket.create_server(("0.0.0.0", 0))
-    address = _own_address()
+    address = own_address()
     if address is None or may_be_private(address):
         pytest.skip("this machine has no address that is neither loopback nor a tailnet's")
     with listener:
@@ -256,15 +257,6 @@ async def test_plain_http_goes_nowhere_else_whatever_a_name_leads_to(tmp_path: P
             with pytest.raises(PeerError, match="not allowed") as caught:
                 await peer.ask("GET", "/slots")
             assert caught.value.details["sent"] is False
-
-
-def _own_address() -> str | None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: asks for the route
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])
 
 
 def test_addresses_of_loopback_and_tailnets_are_private() -> None:
