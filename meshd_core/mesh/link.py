@@ -19,7 +19,7 @@ from meshd_core.types import MeshDialog, MeshInject, MeshState, NodeOutcome, Out
 TARGET = "/mesh/stream?local=true"
 MAX_SLOTS = 10_000
 MAX_EVENT_BYTES = 256 * 1024
-MAX_STATES_BYTES = 16 * 1024 * 1024
+MAX_STATES_BYTES = 8 * 1024 * 1024
 """The last states of all its slots together."""
 _AGAIN_S = 0.5
 _BYTES_PER_S = 4 * 1024 * 1024
