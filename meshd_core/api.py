@@ -77,10 +77,12 @@ from meshd_core.types import (
     ToolOutcome,
     ToolUse,
 )
+from meshd_core.unseen import INVISIBLE
 
 __all__ = [
     "CLOCK_SLACK_MS",
     "FIRST_READ_BYTES",
+    "INVISIBLE",
     "MAX_LOG_BYTES",
     "NO_LOG",
     "REPLY_POLL_S",

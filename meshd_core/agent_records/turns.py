@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from meshd_core.unseen import squeeze
+
 CLOCK_SLACK_MS = 20
 """A prompt is recorded after Enter, by the same machine's clock; more would find the turn before."""
 REPLY_WAIT_S = 2.0
@@ -23,8 +25,8 @@ class Answer(Struct, frozen=True):
 
 
 def same_prompt(recorded: str, typed: str) -> bool:
-    """Whether both are one prompt: agents trim, wrap and indent what is pasted, so spaces don't count."""
-    return "".join(recorded.split()) == "".join(typed.split())
+    """Whether both are one prompt: agents trim, wrap and indent what is pasted, so what isn't seen doesn't count."""
+    return squeeze(recorded) == squeeze(typed)
 
 
 def own_prompt(since: Sequence[T], text: Callable[[T], str], prompt: str, *, exact: bool) -> T | None:

@@ -70,8 +70,14 @@ class SubmitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether one more Enter is pressed if no signal came and our own text still stands in the input box."""
     input_box: str | None = None
     """Pattern (MULTILINE | DOTALL) over the screen whose last match's group 1 is the text in the input box."""
+    input_noise: str | None = None
+    """Pattern (MULTILINE) of what in that group nobody typed: a frame, a placeholder that isn't drawn faint."""
+    sees_drafts: bool = False
+    """Whether `input_box` holds what was typed and nothing else, so that text in it before a prompt is a draft."""
     clear: str | None = None
     """Keys that empty the input box; None: this kind can't, a person must."""
+    refusal: str | None = None
+    """Pattern (MULTILINE) over the lines since Enter: the agent doesn't know the command that a `/` began."""
 
 
 class SanitizeRules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,10 +87,19 @@ class SanitizeRules(Struct, frozen=True, forbid_unknown_fields=True):
     """A leading `!` runs a shell command: put two spaces before it."""
     trailing_mention: str = ""
     """Characters (as `@$`) whose word at the end opens a popup that eats Enter: append a space."""
+    trailing_backslash: bool = False
+    """Enter behind a backslash makes a new line: append a space."""
     refuse: tuple[str, ...] = ()
-    """Patterns of prompts that are not typed: nothing makes them harmless. pi trims before it looks for `!`."""
+    """Patterns of prompts that are not typed: nothing makes them harmless. `exit` ends claude; pi trims
+    before it looks for `!`.
+    """
     newlines: Literal["keep", "space"] = "keep"
     """`space` for a CLI that has no paste mode and would run each line."""
+    leading_slash: bool = False
+    """A leading `/` begins a command: if what follows can't be the name of one, put a space before it."""
+    invisible: str = ""
+    """Invisible characters that the agent takes out, or wants a person to look at, as the inside of a regular
+    expression's set: they are taken out before. Those inside emoji stay."""
 
 
 class ExitRecipe(Struct, frozen=True, forbid_unknown_fields=True):

@@ -203,6 +203,15 @@ class ActivityTracker:
                 self._latest[source] = found
         self._fuse()
 
+    def titled(self, title: str) -> None:
+        """The window title changed. Work that it tells of is believed at once: it may be over before `look` comes."""
+        for compiled in self._screen_rules:
+            rule = compiled.rule
+            if rule.where == "title" and (match := compiled.search("", title)) is not None:
+                if rule.state in ("busy", "waiting"):
+                    self.observe(observed(rule, match))
+                return
+
     def silent(self, seconds: float) -> None:
         """The terminal has been silent for `seconds`; called from time to time."""
         if self._emptied is not None:
@@ -297,7 +306,7 @@ class ActivityTracker:
             return
         if dialog is not None and (self.dialog is None or self.dialog.id != dialog.id):
             self._dialogs += 1
-        if state in ("busy", "waiting") and before.state not in ("busy", "waiting"):
+        if state in ("busy", "waiting") and before.state not in ("busy", "waiting") and not _is_menu(dialog):
             self.worked += 1
         since = before.since if before.state == state else rfc3339()
         self.activity = Activity(state=state, since=since, confidence=confidence, evidence=evidence, until=until)
@@ -336,6 +345,11 @@ def observed(rule: Rule, match: re.Match[str]) -> Observation:
         question=match[asked] if rule.dialog and asked is not None else None, options=choices.options,
         option_keys=choices.keys, command=command.strip() if command else None,
     )  # fmt: skip
+
+
+def _is_menu(dialog: Dialog | None) -> bool:
+    """A menu is what a command opened, not work on a prompt."""
+    return dialog is not None and dialog.kind == "menu"
 
 
 def _short_hash(key: str) -> str:

@@ -148,10 +148,11 @@ class Hands:
             raise SlotNotRunning(f"slot {name} is not running", hint=f"'meshd start {name}' starts its agent")
 
     async def _write_all(self, writes: list[bytes]) -> int:
-        for number, data in enumerate(writes):
-            if number:
-                await asyncio.sleep(PAUSE_S)
-            await _told(self._keyboard.write(data, WRITE_TIMEOUT_S), self._slot)
+        async with self._keyboard.keys():
+            for number, data in enumerate(writes):
+                if number:
+                    await asyncio.sleep(PAUSE_S)
+                await _told(self._keyboard.write(data, WRITE_TIMEOUT_S), self._slot)
         return sum(map(len, writes))
 
 

@@ -26,7 +26,7 @@ from meshd_core.slots.human_typing import TypingHold
 from meshd_core.slots.readiness import Readiness
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, fingerprint, reached
 from meshd_core.slots.sanitize import refused, sanitize
-from meshd_core.slots.typist import TypingFailed, TypingInDoubt, Typist
+from meshd_core.slots.typist import DraftStands, NotNow, TypingFailed, TypingInDoubt, Typist
 from meshd_core.types import (
     MAX_PROMPT_BYTES,
     MAX_QUEUED,
@@ -38,10 +38,14 @@ from meshd_core.types import (
     Stage,
     Until,
 )
+from meshd_core.unseen import squeeze
 
 log = logging.getLogger(__name__)
 
 _QUIET_POLL_S = 0.1
+_DRAFT_POLL_S = 0.5
+_NOT_TAKEN = ("not_confirmed", "menu_opened", "command_unknown")
+"""What a prompt fails by whose Enter was pressed, where the agent shows that it didn't take it."""
 _LONGEST_WAIT_S = 60.0
 
 
@@ -74,6 +78,7 @@ class InjectQueue:
         self._typing: asyncio.Timeout | None = None
         self._typist: Typist | None = None
         self._hold = DraftHold(store)
+        self._strangers_draft = False
         self.human = TypingHold(self._kick.set)
         self.accepted = 0
         self._closed = False
@@ -87,7 +92,8 @@ class InjectQueue:
     @property
     def held(self) -> Draft | Literal["typing"] | None:
         """Why nothing is typed: what of an earlier prompt may stand in the input box, or that a person is typing."""
-        return self._hold.draft or ("typing" if self.human.active else None)
+        stands: Draft | None = "person" if self._strangers_draft else None
+        return self._hold.draft or ("typing" if self.human.active else None) or stands
 
     def explain(self) -> QueueReport:
         """Why the next prompt is or is not typed now."""
@@ -96,7 +102,7 @@ class InjectQueue:
         found: list[QueueBlock | None] = [
             "draining" if self._closed else "not_running" if self._typist is None else None,
             "writing" if self._typing is not None else None,
-            self._hold.draft,
+            self._hold.draft or ("person" if self._strangers_draft else None),
             "typing" if self.human.active else None,
             self._readiness.obstacle(steer) if self._typist is not None else None,
         ]
@@ -126,12 +132,12 @@ class InjectQueue:
         if (known := self.known(request, principal, key)) is not None:
             return known
         text, changes = sanitize(request.text, self._profile.sanitize)
-        if request.submit and not text.strip():
+        if request.submit and not squeeze(text):
             raise InvalidField("text: nothing is left to submit", hint="send a prompt that is not only blanks")
         if (pattern := refused(text, self._profile.sanitize)) is not None:
             raise InvalidField(
                 f"text: {self._profile.title} would not take it as a prompt: it matches {pattern!r}",
-                hint="begin it with a word",
+                hint="put words around it",
             )
         self._readiness.require(request, bool(self._queue), self.human)
         if len(self._queue) >= MAX_QUEUED:
@@ -214,6 +220,7 @@ class InjectQueue:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
         self._typist = None
         self._hold.release()
+        self._strangers_draft = False
         self.human.release()
         if self._typing is not None:
             self._typing.reschedule(-1)
@@ -300,6 +307,8 @@ class InjectQueue:
         pause = _LONGEST_WAIT_S if until is None else max(0.01, min(_LONGEST_WAIT_S, (until - now_ms()) / 1000))
         if (self._queue and not self._tracker.has_evidence) or self._hold.clearable:
             pause = min(pause, _QUIET_POLL_S)
+        if self._strangers_draft:
+            pause = min(pause, _DRAFT_POLL_S)
         try:
             async with asyncio.timeout(pause):
                 await self._kick.wait()
@@ -313,6 +322,8 @@ class InjectQueue:
         for entry in [entry for entry in self._queue if entry.expires_ms <= now and entry.stage == "accepted"]:
             self._queue.remove(entry)
             self._end(entry, "expired", ReceiptError(code="expired", message="it waited longer than expires_s"))
+        if self._strangers_draft and self._typist is not None:
+            self._strangers_draft = self._typist.draft
         if not self._queue or self._typist is None or self.held is not None:
             return None
         head = self._queue[0]
@@ -327,8 +338,13 @@ class InjectQueue:
                 await typist.type(entry)
         except TimeoutError:
             return  # agent_exited has ended the entry
+        except NotNow:
+            return
+        except DraftStands:
+            self._strangers_draft = True
+            return
         except TypingInDoubt as doubt:
-            stage: Stage = "failed" if doubt.error.code == "not_confirmed" else "unknown"
+            stage: Stage = "failed" if doubt.error.code in _NOT_TAKEN else "unknown"
             self._leave(entry, stage, doubt.error, draft="draft" if "written" in entry.stages else "paste")
             return
         except TypingFailed as failure:

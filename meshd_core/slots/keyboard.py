@@ -1,13 +1,17 @@
 """The write side of one slot's terminal, and what must be seen while typing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from meshd_core.pty.errors import WriteClosed
 from meshd_core.pty.master import Master
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.output import Output
 from meshd_core.terminal.journal import Journal
+
+KEYS_WAIT_S = 3.0
+"""How long keys wait for a prompt that is being typed; longer than that takes with an agent that reads."""
 
 
 class Keyboard:
@@ -18,7 +22,10 @@ class Keyboard:
     ) -> None:
         self._journal, self._output, self._tracker, self._master = journal, output, tracker, master
         self._worked = asyncio.Event()
+        self._turn = asyncio.Lock()
         self.bytes_written = 0
+        self.keys_written = 0
+        """Counts the writes that were not a prompt's."""
 
     @property
     def worked(self) -> int:
@@ -49,8 +56,37 @@ class Keyboard:
     def bracketed_paste(self) -> bool:
         return self._output.bracketed_paste
 
-    def screen_text(self) -> str:
-        return self._output.raw_text
+    def typed_text(self) -> str:
+        return self._output.typed_text()
+
+    def lines_after(self, n: int) -> list[str]:
+        """The lines since number `n`."""
+        return self._output.lines_after(n)
+
+    @asynccontextmanager
+    async def prompt(self) -> AsyncIterator[None]:
+        """Type a prompt inside, from the first byte to the proof that it was taken: keys wait meanwhile."""
+        async with self._turn:
+            yield
+
+    @asynccontextmanager
+    async def keys(self) -> AsyncIterator[None]:
+        """Press keys inside: they don't join a prompt that is being typed.
+
+        After `KEYS_WAIT_S` they do: a person must be able to interrupt whatever hangs. `keys_written` tells the typist.
+        """
+        try:
+            async with asyncio.timeout(KEYS_WAIT_S):
+                await self._turn.acquire()
+        except TimeoutError:
+            self.keys_written += 1
+            yield
+            return
+        try:
+            self.keys_written += 1
+            yield
+        finally:
+            self._turn.release()
 
     def screen_rows(self) -> list[str]:
         """The rows for people, filtered: they go into receipts."""

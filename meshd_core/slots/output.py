@@ -322,6 +322,10 @@ class Output:
         """The visible screen unfiltered: for rules, never for people."""
         return self._emulator.text()
 
+    def typed_text(self) -> str:
+        """The visible screen unfiltered, without placeholders and suggestions: what stands in the input box."""
+        return self._emulator.typed_text()
+
     @property
     def raw_title(self) -> str:
         return self._emulator.title

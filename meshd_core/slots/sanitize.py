@@ -8,6 +8,7 @@ receipt's `changes`.
 import re
 
 from meshd_core.contracts.kinds import SanitizeRules
+from meshd_core.unseen import INVISIBLE
 
 PASTE_START = "\x1b[200~"
 PASTE_END = "\x1b[201~"
@@ -16,6 +17,11 @@ PASTE_END = "\x1b[201~"
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PASTE_MARK = re.compile("(?:\x1b\\[|\x9b)20[01]~")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# Joiners and selectors are part of the emoji before them.
+_JOINS = r"[\u200d\ufe0e\ufe0f]"
+_IN_EMOJI = rf"(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]){_JOINS}"
+_BANG = re.compile(rf"[\s{INVISIBLE}]*!")
+_COMMAND = re.compile(r"/[A-Za-z][^\s/]*(?:\s|\Z)")
 
 
 def sanitize(text: str, rules: SanitizeRules) -> tuple[str, tuple[str, ...]]:
@@ -33,11 +39,17 @@ def sanitize(text: str, rules: SanitizeRules) -> tuple[str, tuple[str, ...]]:
     text = change(_CONTROLS.sub("", text), "control_characters_removed")
     if rules.newlines == "space":
         text = change(re.sub("\n+", " ", text.rstrip("\n")), "newlines_to_spaces")
-    if rules.leading_bang and text.lstrip().startswith("!"):
+    if rules.invisible:
+        text = change(re.sub(rf"(?!{_IN_EMOJI})[{rules.invisible}]", "", text), "invisible_characters_removed")
+    if rules.leading_bang and _BANG.match(text):
         # Measured: two leading spaces make `!command` plain text for claude and codex, one does not.
         text = change("  " + text.lstrip(), "leading_bang_neutralised")
+    if rules.leading_slash and text.startswith("/") and not _COMMAND.match(text):
+        text = change(" " + text, "leading_slash_neutralised")
     if rules.trailing_mention and _ends_in_mention(text, rules.trailing_mention):
         text = change(text + " ", "trailing_mention_closed")
+    if rules.trailing_backslash and text.endswith("\\"):
+        text = change(text + " ", "trailing_backslash_closed")
     return text, tuple(changes)
 
 

@@ -117,6 +117,7 @@ class Slot:
         self._conversation = ConversationView(self._channel, self.feed, self._prompts, self._output.filtered)
         self._screen_watch = ScreenWatch(self._look)
         self._proofs: list[tuple[int, str]] = []
+        self._title = ""
         self._leaving = False
 
     # -- what is seen --
@@ -388,6 +389,10 @@ class Slot:
 
     def _touched(self) -> None:
         self._silence.broken()
+        if (title := self._output.raw_title) != self._title:
+            self._title = title
+            if self._life.child is not None:
+                self._tracker.titled(title)
         self._screen_watch.touched()
         self.terminal.changed()
 

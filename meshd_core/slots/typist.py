@@ -1,17 +1,20 @@
 """Typing one prompt: paste, settle, Enter, proof.
 
 An Enter too many can approve a dialog, and one too few leaves a draft that glues itself to the next prompt. So each
-step is recorded before it is done, Enter waits until no dialog is open, and success is claimed only on proof.
+step is recorded before it is done, the input box is emptied first, a person's keys wait from the first byte to the
+proof, Enter waits until no dialog is open, and success is claimed only on proof.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from meshd_core.clock import monotonic, now_ms
 from meshd_core.contracts.kinds import KindProfile, SubmitRecipe, Turn
 from meshd_core.pty.errors import WriteTimeout
+from meshd_core.slots.input_box import InputBox
 from meshd_core.slots.receipts import Entry
 from meshd_core.slots.sanitize import PASTE_END, PASTE_START
 from meshd_core.types import ReceiptError, Stage
@@ -20,6 +23,14 @@ WRITE_TIMEOUT_S = 10.0
 """How long the kernel may refuse bytes before the agent counts as not reading; it takes about 18 KB unread."""
 _POLL_S = 0.02
 _FINISHED_POLL_S = 0.3
+_CLEARINGS = 10
+_AFTER_CLEAR_S = 0.1
+"""An Escape at the end must not be read as one with what follows."""
+DRAFT_CLEARED = "draft_cleared"
+_TAKEN_S = 30.0
+"""How long an agent that took a prompt may take to begin: opencode's first one waits for its plugins."""
+_REFUSAL_S = 1.0
+"""How long an agent that began to work on a command may take to say that it doesn't know it."""
 
 
 class TypingFailed(Exception):
@@ -32,6 +43,14 @@ class TypingFailed(Exception):
 
 class TypingInDoubt(TypingFailed):
     """Part of the prompt is in the agent's input, or may have been taken: the queue must not go on typing over it."""
+
+
+class NotNow(Exception):
+    """Nothing was typed: a person's keys came first. The prompt stays in the queue."""
+
+
+class DraftStands(Exception):
+    """Nothing was typed: in the input box stands a text that keys don't remove. The prompt stays in the queue."""
 
 
 class Record(Protocol):
@@ -53,7 +72,11 @@ class Terminal(Protocol):
     def last_n(self) -> int: ...
     @property
     def bracketed_paste(self) -> bool: ...
-    def screen_text(self) -> str: ...
+    @property
+    def keys_written(self) -> int: ...
+    def prompt(self) -> AbstractAsyncContextManager[None]: ...
+    def typed_text(self) -> str: ...
+    def lines_after(self, n: int) -> list[str]: ...
     def screen_rows(self) -> list[str]: ...
     async def write(self, data: bytes, timeout_s: float) -> None: ...
     async def wait_worked(self, past: int, timeout_s: float) -> bool: ...
@@ -69,20 +92,65 @@ class Typist:
         self._finished = finished
         self.profile = profile
         self._record = record
+        self._box = InputBox(lambda: self._recipe, terminal.typed_text)
+        self._unsent = False
 
     @property
     def _recipe(self) -> SubmitRecipe:
         return self.profile.submit
 
     async def type(self, entry: Entry) -> None:
-        """Type `entry` as far as the kind can prove it; sets `capped` there. Raises TypingFailed, TypingInDoubt."""
+        """Type `entry` as far as the kind can prove it; sets `capped` there.
+
+        Raises TypingFailed, TypingInDoubt, and before anything is typed NotNow and DraftStands.
+        """
+        keys = self._terminal.keys_written
+        async with self._terminal.prompt():
+            if self._terminal.keys_written == keys:
+                await self._empty_box(entry)
+            if self._terminal.keys_written != keys:
+                raise NotNow
+            mark = await self._enter(entry)
+            # Until there is proof: opencode reads its box some time after Enter, and would take keys along.
+            if entry.submit and not entry.capped:
+                await self._confirm(entry, mark)
+
+    @property
+    def draft(self) -> bool:
+        """Whether the input box is seen to hold a text."""
+        return self._box.draft
+
+    async def _empty_box(self, entry: Entry) -> None:
+        """Remove what a person or a failure left in the input box, and say so in the receipt."""
+        unsent, self._unsent = self._unsent, False
+        if unsent:
+            await self._box.fills()
+        if not await self._box.holds_draft():
+            return
+        for _ in range(_CLEARINGS):
+            before = self._box.text()
+            if not await self.clear_draft(False):
+                break
+            if await self._box.empties():
+                if DRAFT_CLEARED not in entry.changes:
+                    entry.changes = (*entry.changes, DRAFT_CLEARED)
+                return
+            if self._box.text() == before:
+                break
+        if self._box.draft:
+            raise DraftStands
+
+    async def _enter(self, entry: Entry) -> int:
+        """Type the text and press Enter; the count of work seen before."""
+        keys = self._terminal.keys_written
         entry.raw_mark = self._terminal.raw_head
         self._record(entry, "writing")
         await self._write(self._encode(entry.text), first=True)
         if not entry.submit:
             entry.cap()
+            self._unsent = True
             self._record(entry, "written")
-            return
+            return 0
         before_enter: tuple[Stage, ...] = ("written",)
         if self._recipe.settle_s:
             # Without a pause the two stages are one write to the disk: nothing happens between them.
@@ -90,6 +158,8 @@ class Typist:
             before_enter = ("echoed",) if await self._settle(entry.text) else ()
         if self._terminal.dialog_open:
             raise TypingInDoubt(self._failure("dialog_opened", "a dialog opened before Enter; it was not pressed"))
+        if self._terminal.keys_written != keys:
+            raise TypingInDoubt(self._failure("keys_between", "keys came between text and Enter; it was not pressed"))
         mark = self._terminal.worked
         entry.raw_mark = self._terminal.raw_head
         entry.line_mark = self._terminal.last_n
@@ -98,8 +168,7 @@ class Typist:
             entry.cap()  # before Enter, so that a crash right after it leaves no doubt to resolve
         self._record(entry, *before_enter, "entered")
         await self._write(self._recipe.enter.encode())
-        if not entry.capped:
-            await self._confirm(entry, mark)
+        return mark
 
     async def clear_draft(self, paste_open: bool) -> bool:
         """Close an open paste and empty the input box; False if this kind has no key for that."""
@@ -109,32 +178,63 @@ class Typist:
             await self._write(PASTE_END.encode())
             await asyncio.sleep(_POLL_S)
         await self._write(self._recipe.clear.encode())
+        await asyncio.sleep(_AFTER_CLEAR_S)
         return True
 
     async def _confirm(self, entry: Entry, mark: int) -> None:
-        if await self._proven(entry, mark):
+        keys = self._terminal.keys_written
+        if await self._proven(entry, mark, self._recipe.confirm_s):
+            await self._not_refused(entry)
             self._record(entry, "submitted")
             return
-        if self._recipe.second_enter and self._still_ours(entry.text) and not self._terminal.dialog_open:
+        await self._not_refused(entry, wait_s=0)
+        if self._gone(entry.text) and await self._proven(entry, mark, _TAKEN_S):
+            self._record(entry, "submitted")
+            return
+        if self._terminal.dialog_open:
+            raise TypingInDoubt(self._failure("menu_opened", "it opened a menu, and no work began"))
+        if self._recipe.second_enter and keys == self._terminal.keys_written and self._enter_is_safe(entry.text):
             entry.raw_mark = self._terminal.raw_head
             self._record(entry, "entered")
             await self._write(self._recipe.enter.encode())
-            if await self._proven(entry, mark):
+            if await self._proven(entry, mark, self._recipe.confirm_s):
                 self._record(entry, "submitted")
                 return
         raise TypingInDoubt(
             self._failure("not_confirmed", f"no sign of work within {self._recipe.confirm_s:g} s after Enter")
         )
 
-    async def _proven(self, entry: Entry, mark: int) -> bool:
+    async def _proven(self, entry: Entry, mark: int, within_s: float) -> bool:
         """Wait for a sign of work, or for the agent's own record of the whole turn: a short one may show no sign."""
-        deadline = monotonic() + self._recipe.confirm_s
+        deadline = monotonic() + within_s
         while not await self._terminal.wait_worked(mark, _FINISHED_POLL_S):
             if await self._finished(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)):
                 return True
             if monotonic() >= deadline:
                 return False
         return True
+
+    def _gone(self, text: str) -> bool:
+        """Whether the agent took `text` out of its box, and no command of its own: work will begin, however late."""
+        return not text.startswith("/") and self._recipe.sees_drafts and self._box.text() == ""
+
+    def _enter_is_safe(self, text: str) -> bool:
+        """Whether one more Enter can only submit `text`. A command may stand there again, in a menu of others."""
+        return not text.startswith("/") and self._box.shows(text)
+
+    async def _not_refused(self, entry: Entry, wait_s: float = _REFUSAL_S) -> None:
+        """Raises TypingInDoubt if the agent says that it doesn't know the command that `entry` begins with."""
+        pattern = self._recipe.refusal
+        if pattern is None or not entry.text.startswith("/"):
+            return
+        deadline = monotonic() + wait_s
+        while True:
+            said = re.search(pattern, "\n".join(self._terminal.lines_after(entry.line_mark)), re.MULTILINE)
+            if said is not None:
+                raise TypingInDoubt(self._failure("command_unknown", said.group().strip()))
+            if monotonic() >= deadline:
+                return
+            await asyncio.sleep(_POLL_S * 5)
 
     async def _settle(self, text: str) -> bool:
         """Wait between text and Enter; True if the text was seen in the input box."""
@@ -145,22 +245,11 @@ class Typist:
             await _pause(recipe.settle_s - recipe.min_settle_s)
             return False
         deadline = monotonic() + recipe.settle_s - recipe.min_settle_s
-        while not self._still_ours(text):
+        while not self._box.shows(text):
             if monotonic() >= deadline:
                 return False
             await asyncio.sleep(_POLL_S)
         return True
-
-    def _still_ours(self, text: str) -> bool:
-        """Whether the input box shows our text: its beginning or its end, spaces apart (boxes wrap, pastes fold)."""
-        if self._recipe.input_box is None:
-            return False
-        matches = list(re.finditer(self._recipe.input_box, self._terminal.screen_text(), re.MULTILINE | re.DOTALL))
-        if not matches:
-            return False
-        shown = _squeeze(matches[-1].group(1))
-        ours = _squeeze(text)
-        return bool(shown) and bool(ours) and (ours[:40] in shown or ours[-40:] in shown or "[Pasted" in shown)
 
     def _bracketed(self) -> bool:
         return self._recipe.paste == "bracketed" or (self._recipe.paste == "auto" and self._terminal.bracketed_paste)
@@ -187,7 +276,3 @@ class Typist:
 async def _pause(seconds: float) -> None:
     if seconds > 0:
         await asyncio.sleep(seconds)
-
-
-def _squeeze(text: str) -> str:
-    return "".join(text.split())

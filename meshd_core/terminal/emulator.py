@@ -16,6 +16,7 @@ from pyghostty._ffi import GhosttyError, ffi, lib
 from pyghostty.core import Terminal, UnknownSequence, init_sized
 
 from meshd_core.terminal import repaint
+from meshd_core.terminal.faint import without_faint
 from meshd_core.terminal.modes import ALTERNATE, CLEAR, PLAIN
 from meshd_core.types import Size
 
@@ -168,6 +169,14 @@ class Emulator:
         if self._plain is None:
             self._plain = self._format("active", self.size.rows)
         return self._plain
+
+    def typed_text(self) -> str:
+        """The visible screen like `text`, but for what is drawn faint: a placeholder, a suggestion."""
+        try:
+            return without_faint(repaint.attributed(self._terminal))
+        except GhosttyError:
+            self.errors += 1
+            return self.text()
 
     def rows(self) -> list[str]:
         """Exactly `size.rows` rows, trailing spaces removed."""

@@ -33,6 +33,12 @@ def repaint(terminal: Terminal) -> bytes:
     return b"".join(parts)
 
 
+def attributed(terminal: Terminal) -> str:
+    """The cells of the screen as rows of text with SGR sequences. Raises GhosttyError."""
+    cols, rows = terminal.size
+    return _formatted(terminal, (0, 0), (cols - 1, rows - 1), whole=False).decode()
+
+
 def _last_cell(terminal: Terminal) -> bytes:
     """Write the cell under the cursor once more: only that makes the next character wrap."""
     col, row = terminal.cursor

@@ -5,6 +5,7 @@ gemini-cli puts a question of its own, with a JSON schema for the answer, before
 """
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any, ClassVar
 
 import msgspec
@@ -22,6 +23,7 @@ from meshd_core.testing.model_protocols import (
 )
 
 STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
+FILES = "\n--- Content from referenced files ---"
 ROUTE = {
     "reasoning": "the fake model has no opinion", "model_choice": "flash", "next_speaker": "user",
     "complexity_reasoning": "none", "complexity_score": 10,
@@ -43,7 +45,9 @@ class Content(Struct):
     parts: list[Part] = field(default_factory=list)
 
     def texts(self) -> list[str]:
-        return [part.text for part in self.parts]
+        texts = [part.text for part in self.parts]
+        # Behind a prompt stands what the files hold that it mentions.
+        return list(takewhile(lambda text: not text.startswith(FILES), texts))
 
 
 class FunctionDeclaration(Struct):

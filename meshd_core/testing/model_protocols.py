@@ -32,6 +32,8 @@ class Event(Struct, frozen=True):
 
     def encode(self) -> bytes:
         body = self.data.encode() if isinstance(self.data, str) else msgspec.json.encode(self.data)
+        # Gemini CLI's reader of lines takes these for ends of a line.
+        body = body.replace("\u2028".encode(), b"\\u2028").replace("\u2029".encode(), b"\\u2029")
         head = f"event: {self.name}\n".encode() if self.name else b""
         return head + b"data: " + body + b"\n\n"
 

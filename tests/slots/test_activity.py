@@ -21,6 +21,8 @@ PROFILE = KindProfile(
         Rule("ask", "waiting", r"(May I\?.*)", dialog="approval", options=OPTIONS),
         Rule("run", "waiting", r"run \$ (?P<command>.+)\n(Sure\?)", dialog="approval", options=OPTIONS),
         Rule("busy", "busy", r"working"),
+        Rule("menu", "waiting", r"^pick one", dialog="menu"),
+        Rule("title-works", "busy", r"^working", where="title"),
         Rule("limit", "limited", r"retry in (?:(?P<minutes>\d+)m )?(?P<seconds>\d+)s"),
         Rule("old", "busy", r"loading", versions="<2"),
         Rule("title-idle", "idle", r"^ready$", where="title"),
@@ -241,3 +243,25 @@ def test_seconds_that_are_drawn_once_do_not_move_the_end(tracker: ActivityTracke
 @pytest.mark.parametrize("number", ["9" * 400, "1" * 5000])
 def test_an_absurd_time_is_bounded(tracker: ActivityTracker, number: str) -> None:
     assert until(tracker, f"retry in {number}s") < 367 * 86_400
+
+
+def test_a_menu_is_no_proof_that_a_prompt_was_taken() -> None:
+    tracker = ActivityTracker(PROFILE, lambda: None)
+    tracker.look("> ", "")
+    before = tracker.worked
+    tracker.look("pick one", "")
+    assert (tracker.activity.state, tracker.worked) == ("waiting", before)
+    tracker.look("> ", "")
+    tracker.look("May I?", "")
+    assert tracker.worked == before + 1
+
+
+def test_work_that_only_the_title_tells_of_for_a_moment_is_seen() -> None:
+    tracker = ActivityTracker(PROFILE, lambda: None)
+    tracker.look("> ", "ready")
+    before = tracker.worked
+    tracker.titled("working")
+    tracker.titled("ready")  # idle is for the next look to say, with the screen at hand
+    assert (tracker.activity.state, tracker.worked) == ("busy", before + 1)
+    tracker.look("> ", "ready")
+    assert tracker.activity.state == "idle"

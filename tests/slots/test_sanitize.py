@@ -6,8 +6,12 @@ from hypothesis import strategies as st
 
 from meshd_core.contracts.kinds import SanitizeRules
 from meshd_core.slots.sanitize import refused, sanitize
+from meshd_core.unseen import INVISIBLE
 
 STRICT = SanitizeRules(leading_bang=True, trailing_mention="@$")
+BOX = SanitizeRules(
+    leading_bang=True, leading_slash=True, trailing_mention="@/", trailing_backslash=True, invisible=INVISIBLE
+)
 
 
 @given(st.text())
@@ -39,6 +43,29 @@ def test_the_end_of_a_paste_cannot_be_smuggled_in(text: str) -> None:
 def test_what_the_input_box_would_interpret_is_made_text(text: str, made: str, change: str) -> None:
     assert sanitize(text, STRICT) == (made, (change,))
     assert sanitize(text, SanitizeRules())[0] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "made", "changes"),
+    [
+        ("\u200b!ls", "  !ls", ("invisible_characters_removed", "leading_bang_neutralised")),
+        ("\u202eleft\u202c", "left", ("invisible_characters_removed",)),
+        ("/", " / ", ("leading_slash_neutralised", "trailing_mention_closed")),
+        ("/2 is a half", " /2 is a half", ("leading_slash_neutralised",)),
+        ("/etc/hosts is", " /etc/hosts is", ("leading_slash_neutralised",)),
+        ("/clear", "/clear ", ("trailing_mention_closed",)),
+        ("/model x", "/model x", ()),
+        ("the end\\", "the end\\ ", ("trailing_backslash_closed",)),
+        ("👩\u200d👧 ❤\ufe0f", "👩\u200d👧 ❤\ufe0f", ()),
+    ],
+)
+def test_what_a_box_would_catch_is_made_plain(text: str, made: str, changes: tuple[str, ...]) -> None:
+    assert sanitize(text, BOX) == (made, changes)
+
+
+def test_a_bang_behind_what_is_not_seen_is_one() -> None:
+    """An agent may take the invisible out after we looked."""
+    assert sanitize("\u200b!ls", STRICT) == ("  \u200b!ls", ("leading_bang_neutralised",))
 
 
 @pytest.mark.parametrize("text", ["hello!", "me@example.org x", "a @b c", "costs 5$"])

@@ -5,6 +5,7 @@ an interrupted or denied one with `idle`, a failed one with `error`.
 """
 
 from meshd_core.api import (
+    INVISIBLE,
     DialogOption,
     ExitRecipe,
     Keys,
@@ -103,12 +104,22 @@ PROFILE = KindProfile(
         settle_s=0.5,
         confirm_s=4.0,
         second_enter=True,
-        input_box=r"^─{20}[^\n]*\n❯((?:(?!─{20})[^\n]*\n){1,30}?)─{20}",
+        input_box=r"^─{20}[^\n]*\n❯?((?:(?!─{20})[^\n]*\n){1,30}?)─{20}",
+        sees_drafts=True,
+        refusal=r"^● Unknown command: [^\n]*",
         # Ctrl-U takes half a line; a folded paste is one character. On an empty box it does nothing, where a Ctrl-C
         # too many would end the program.
-        clear="\x15" * 40,
+        clear="\x15" * 40 + "\x7f",
     ),
-    sanitize=SanitizeRules(leading_bang=True, trailing_mention="@"),
+    sanitize=SanitizeRules(
+        leading_bang=True,
+        # `:smile` becomes an emoji, `/name` alone runs what its menu offers.
+        trailing_mention="@:/",
+        trailing_backslash=True,
+        leading_slash=True,
+        invisible=INVISIBLE,
+        refuse=(r"\A\s*(?:exit|quit|:w?q!?)\s*\Z",),
+    ),
     exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=5.0, term_grace_s=5.0),
     # No number stands here: option 3 is "No" in 2.1.197 and "Yes, and switch to auto mode" in 2.1.330. To accept, the
     # number is taken from the row that says "Yes".

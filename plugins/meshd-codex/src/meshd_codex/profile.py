@@ -91,12 +91,14 @@ PROFILE = KindProfile(
         min_settle_s=0.06,
         confirm_s=4.0,
         second_enter=True,
-        input_box=r"^›((?:(?!^›).)*)\Z",
+        input_box=r"^(?:›|(?=!))(.?(?:(?!^[›!]).)*?)\n *\n  [^\n]* · [^\n]*(?:\n[^\n]*)?\s*\Z",
+        sees_drafts=True,
+        refusal=r"^• Unrecognized command [^\n]*",
         # Ctrl-U and Ctrl-K take what stands before and behind the cursor, which is at the beginning where Codex puts an
         # unknown command back; a folded paste is one character; on an empty box both do nothing.
-        clear="\x15" * 40 + "\x0b" * 40,
+        clear="\x15" * 40 + "\x0b" * 40 + "\x7f",
     ),
-    sanitize=SanitizeRules(leading_bang=True, trailing_mention="@$"),
+    sanitize=SanitizeRules(leading_bang=True, trailing_mention="@$/", leading_slash=True),
     # Ctrl-C interrupts a turn, clears a draft, and ends the program if there is neither; one too many would kill the
     # wrapper while the program ends. Ctrl-D ends it at an empty box.
     exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=6.0, term_grace_s=5.0),

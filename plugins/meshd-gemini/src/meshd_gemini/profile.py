@@ -18,7 +18,8 @@ from meshd_core.api import (
 
 # A rule, a row of hints, the box: framed by half blocks where the terminal has true colour, else by empty rows. An
 # echoed prompt is framed as well, but without the rule above it.
-_BOX = r"^─{20}[^\n]*\n(?: [^\n]*\n)?(?:▄{20}[^\n]*|)\n [>!*]"
+_FRAME = r"^─{20}[^\n]*\n(?: [^\n]*\n)?(?:▄{20}[^\n]*|)\n"
+_BOX = _FRAME + " [>!*]"
 _STATUS = r"(?: [\u2800-\u28ff] [^\n]*|[^\n]*\? for shortcuts) *"
 # Dialogs stand in frames, and the rule and the box are away meanwhile.
 _NO_BOX = rf"\A(?![\s\S]*{_BOX})[\s\S]*?"
@@ -105,12 +106,20 @@ PROFILE = KindProfile(
         min_settle_s=0.2,
         confirm_s=4.0,
         second_enter=True,
-        input_box=_BOX + r"((?:(?!▀{20}| workspace)[^\n]*\n){1,30})",
-        # Ctrl-U takes half a line, Backspace the break before it; a folded paste goes at once. Ctrl-C on an empty box
-        # would be half of an exit.
-        clear="\x15\x7f" * 40,
+        input_box=_FRAME + r" [>*]?((?:(?!▀{20}| workspace)[^\n]*\n){1,30})",
+        input_noise=r"^ {3}Type your message or @path/to/file *$",
+        sees_drafts=True,
+        # Ctrl-U takes half a line, Backspace the break before it; a folded paste goes at once; Escape leaves the
+        # shell's mode. Ctrl-C on an empty box would be half of an exit.
+        clear="\x15\x7f" * 40 + "\x1b",
     ),
-    sanitize=SanitizeRules(leading_bang=True, trailing_mention="@"),
+    sanitize=SanitizeRules(
+        leading_bang=True,
+        trailing_mention="@/",
+        trailing_backslash=True,
+        leading_slash=True,
+        invisible="\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff",
+    ),
     # Ctrl-C stops a turn, clears a draft, and twice ends the program if there is neither.
     exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=5.0, term_grace_s=5.0),
     # To accept, the number of the row that says "Allow once".

@@ -45,10 +45,15 @@ PROFILE = KindProfile(
         # The first prompt after the start waits for OpenCode's own plugins: 1.5 s were seen on an idle machine.
         confirm_s=8.0,
         second_enter=True,
-        input_box=r"((?:^ *┃[^\n]*\n){2,40}) *╹▀{20}",
-        clear="\x15" * 40,
+        input_box=r"^ *┃ *\n((?:^ *┃[^\n]*\n){1,41}?) *╹▀{20}",
+        # Agent and model below (`Shell` is a mode that runs what is typed), the frame, the placeholder, and what a wide
+        # screen shows to the right.
+        input_noise=r"^ *┃ +(?!Shell\b)\S[^\n]*\n\Z|^ *┃ +Ask anything… \"[^\n]*|^ *┃|(?<=\S) {8,}\S[^\n]*$",
+        sees_drafts=True,
+        clear="\x15" * 40 + "\x7f",
     ),
-    sanitize=SanitizeRules(trailing_mention="@"),
+    # A blank after `/name` makes text of a command.
+    sanitize=SanitizeRules(trailing_mention="@", leading_slash=True, refuse=(r"\A\s*(?:exit|quit|:q)\s*\Z",)),
     # Ctrl-C clears a draft, closes a dialog, and ends the program if there is neither.
     exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=5.0, term_grace_s=5.0),
     keys=Keys(accept="\r", deny="\x1b", interrupt=("\x1b", "\x1b")),

@@ -1,0 +1,75 @@
+"""What stands in the agent's input box, as far as its kind's pattern shows it."""
+
+import asyncio
+import re
+from collections.abc import Callable
+
+from meshd_core.contracts.kinds import SubmitRecipe
+from meshd_core.unseen import squeeze
+
+_POLL_S = 0.02
+_STANDS_S = 0.2
+"""A draft is there for this long: what is seen for a moment is drawn over, as the prompt before."""
+_DRAWN_S = 1.0
+"""How long an agent may take to draw what was typed."""
+_WHOLE = 40
+"""Characters up to which the box shows all of a text; of a longer one it may show either end, or a label."""
+
+
+class InputBox:
+    """Reads the box by the recipe that `recipe()` gives, on the screen that `screen()` gives."""
+
+    def __init__(self, recipe: Callable[[], SubmitRecipe], screen: Callable[[], str]) -> None:
+        self._recipe, self._screen = recipe, screen
+
+    def text(self) -> str | None:
+        """What it holds, without blanks; None if no box is seen."""
+        recipe = self._recipe()
+        if recipe.input_box is None:
+            return None
+        matches = list(re.finditer(recipe.input_box, self._screen(), re.MULTILINE | re.DOTALL))
+        if not matches:
+            return None
+        held: str = matches[-1].group(1)
+        if recipe.input_noise is not None:
+            held = re.sub(recipe.input_noise, "", held, flags=re.MULTILINE)
+        return squeeze(held)
+
+    def shows(self, text: str) -> bool:
+        """Whether it shows `text`: all of a short one, the beginning or the end of a long one, or a paste's label."""
+        shown, ours = self.text(), squeeze(text)
+        if not shown or not ours:
+            return False
+        if len(ours) <= _WHOLE:
+            return shown == ours if self._recipe().sees_drafts else ours in shown
+        return ours[:_WHOLE] in shown or ours[-_WHOLE:] in shown or "[Pasted" in shown
+
+    @property
+    def draft(self) -> bool:
+        """Whether a text is seen in it."""
+        return self._recipe().sees_drafts and bool(self.text())
+
+    async def holds_draft(self) -> bool:
+        """Whether a text stands in it, and not only for a moment; also if it can't be seen: a long one hides it."""
+        if not self._recipe().sees_drafts:
+            return False
+        for _ in range(round(_STANDS_S / _POLL_S)):
+            if self.text() == "":
+                return False
+            await asyncio.sleep(_POLL_S)
+        return self.text() != ""
+
+    async def fills(self) -> bool:
+        """Wait until a text is seen in it; False if none is in time."""
+        return await self._becomes(bool)
+
+    async def empties(self) -> bool:
+        """Wait until it is seen empty; False if it isn't in time."""
+        return await self._becomes(lambda text: text == "")
+
+    async def _becomes(self, wanted: Callable[[str | None], bool]) -> bool:
+        for _ in range(round(_DRAWN_S / _POLL_S) if self._recipe().sees_drafts else 0):
+            if wanted(self.text()):
+                return True
+            await asyncio.sleep(_POLL_S)
+        return False
