@@ -25,6 +25,8 @@ from meshd_core.types import ActivityState, Cursor, Gap, Screen, Size
 
 _REPLAY_STEP = 16 * 1024
 _SETTLED_S = 0.6
+_MORE_POLLS, _SETTLED_POLL_S = 40, 0.05
+"""As much longer on a busy machine, where rows are seen later; some, as a clock's, never come to rest."""
 WITHHELD_PIECE = "[output withheld: part of what a filter removed]"
 
 
@@ -283,6 +285,10 @@ class Output:
         """The lines after line `n` as an answer: without the echo of `prompt`, after rows had time to settle."""
         if self._transcript is not None:
             await asyncio.sleep(_SETTLED_S)
+            for _ in range(_MORE_POLLS):
+                if self._transcript.due() is None:
+                    break
+                await asyncio.sleep(_SETTLED_POLL_S)
         echo = [re.compile(pattern) for pattern in self._profile.transcript.echo]
         lines = self.lines_after(n)
         left = "".join(self.filtered(prompt).split())

@@ -11,10 +11,12 @@ import pytest
 from meshd_core.testing.cli_cache import cache_folder, installed_binary, read_pins
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.testing.model_backend import ModelBackend
-from meshd_core.testing.sandbox import claude_home, codex_home, gemini_home, opencode_home
+from meshd_core.testing.sandbox import claude_home, codex_home, gemini_home, opencode_home, pi_home
 
 HOMES = {"claude": claude_home, "opencode": opencode_home, "codex": codex_home, "gemini": gemini_home}
-PINS = {name: pin for name, pin in read_pins(Path(__file__).parent / "versions.toml").items() if name in HOMES}
+ALL_PINS = read_pins(Path(__file__).parent / "versions.toml")
+PINS = {name: pin for name, pin in ALL_PINS.items() if name in HOMES}
+PI_SLOT = Path(__file__).parents[2] / "plugins/meshd-generic/examples/pi.toml"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,9 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _chosen(config: pytest.Config) -> set[str]:
     text = config.getoption("--agents", default="") or os.environ.get("MESHD_TEST_AGENTS", "")
     names = {name.strip() for name in text.split(",") if name.strip()}
-    if unknown := names - PINS.keys() - {"all"}:
-        raise pytest.UsageError(f"--agents: {', '.join(sorted(unknown))}: known are {', '.join(PINS)}, all")
-    return set(PINS) if "all" in names else names
+    if unknown := names - ALL_PINS.keys() - {"all"}:
+        raise pytest.UsageError(f"--agents: {', '.join(sorted(unknown))}: known are {', '.join(ALL_PINS)}, all")
+    return set(ALL_PINS) if "all" in names else names
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -51,17 +53,17 @@ class AgentUnderTest:
 
     def __init__(self, name: str, folder: Path, daemon: DaemonProcess, backend: ModelBackend) -> None:
         self.name, self.daemon, self.backend = name, daemon, backend
-        self.version, self.cwd = PINS[name].version, folder / "work"
+        self.version, self.cwd = ALL_PINS[name].version, folder / "work"
 
 
 @pytest.fixture(scope="module", params=list(PINS))
 def agent(request: pytest.FixtureRequest) -> Iterator[AgentUnderTest]:
     name: str = request.param
-    binary = installed_binary(name, PINS[name], cache_folder())
+    binary = installed_binary(name, ALL_PINS[name], cache_folder())
     folder = Path(tempfile.mkdtemp(prefix="ma-"))
     try:
         with ModelBackend(folder / "model.jsonl") as backend:
-            slot = _slot(name, binary, folder, backend.url)
+            slot = (_pi_slot if name == "pi" else _slot)(name, binary, folder, backend.url)
             with DaemonProcess(folder, slot) as daemon:
                 yield AgentUnderTest(name, folder, daemon, backend)
     finally:
@@ -80,4 +82,17 @@ def _slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
             "[slots.env]",
             *lines,
         ]
+    )
+
+
+def _pi_slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
+    """The slot of the example, with the program, the folder and the environment of this test."""
+    cwd = folder / "work"
+    cwd.mkdir()
+    env = pi_home(folder / "home", cwd, backend_url)
+    env.pop("PI_OFFLINE")  # it is in the example
+    text = PI_SLOT.read_text().replace('command = ["pi"]', f'command = ["{binary}"]')
+    text = text.replace('cwd = "~/src"', f'cwd = "{cwd}"')
+    return text.replace(
+        "[slots.env]", "\n".join(["[slots.env]", *(f'{key} = "{value}"' for key, value in env.items())])
     )
