@@ -30,7 +30,7 @@ _SIGNAL_STATES: dict[str, ActivityState] = {
 }
 _MATCHED_LIMIT = 200
 WORDS_WITHIN_S = 1.0
-"""So long a question that was only signalled, without words, is no dialog: the screen that has them is being drawn."""
+"""So long a question that was only signalled is no dialog: the screen that has its words is being drawn."""
 UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
 
 
@@ -287,9 +287,9 @@ class ActivityTracker:
     def _worded(self, described: Observation) -> bool:
         """Whether a dialog may open by `described`: with its words, or once none have come for long enough.
 
-        A signal and a title come before the screen that they speak of.
+        A signal and a title come before the screen that they speak of, which has the better words, and options.
         """
-        if described.question or (not self._unseen and (described.options or described.source == "screen")):
+        if described.source not in ("signal", "title") and (described.question or not self._unseen):
             self._wordless_since = None
             return True
         if self._wordless_since is None:

@@ -129,9 +129,9 @@ def test_a_dialog_that_no_rule_knows_is_a_dialog_all_the_same_a_moment_later(tra
 
 def test_a_question_that_is_being_drawn_is_one_dialog(tracker: ActivityTracker) -> None:
     tracker.signal(signal("working"))
-    tracker.signal(signal("blocked", "permission"))
+    tracker.signal(Signal(state="blocked", app="x", kind="permission", message="approve Bash: touch x"))
     tracker.look("half a scr", "")
-    assert tracker.dialog is None
+    assert (tracker.activity.state, tracker.dialog) == ("waiting", None)
     tracker.look("May I? touch x", "")
     assert tracker.dialog is not None
     assert (tracker.dialog.id[:3], tracker.dialog.question) == ("d1-", "May I? touch x")
