@@ -236,6 +236,9 @@ class Observation(Struct, frozen=True):
     option_keys: Mapping[str, str] = field(default_factory=dict)
     """By option id: what its row says that chooses it."""
     until: str | None = None
+    dialog_key: str | None = None
+    """What tells the question that is asked, or the call that `command` is of, from others with the same words: its id
+    in the agent's own records. Questions with different keys are different dialogs."""
 
 
 class Run(Struct, frozen=True):

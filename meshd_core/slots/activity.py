@@ -5,7 +5,6 @@ screen rule marked `override` wins. No evidence is `unknown`, never `idle`. Sour
 real CLIs, docs/architecture.md.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 
@@ -14,6 +13,7 @@ import msgspec
 from meshd_core.clock import monotonic, rfc3339
 from meshd_core.contracts.kinds import TIME_UNITS, KindProfile, Observation, Rule
 from meshd_core.slots.countdown import Countdown
+from meshd_core.slots.dialog_identity import DialogIdentity
 from meshd_core.slots.dialog_options import offered
 from meshd_core.slots.versions import rule_holds
 from meshd_core.terminal.emulator import Signal
@@ -29,6 +29,7 @@ _SIGNAL_STATES: dict[str, ActivityState] = {
     "blocked": "waiting",
 }
 _MATCHED_LIMIT = 200
+_WORDLESS: tuple[Source, ...] = ("signal", "title")
 WORDS_WITHIN_S = 1.0
 """So long a question that was only signalled is no dialog: the screen that has its words is being drawn."""
 UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
@@ -60,7 +61,7 @@ class ActivityTracker:
         self._stuck = False
         self._unseen = False
         self._signalled = False
-        self._dialogs = 0
+        self._identity = DialogIdentity()
         self._wordless_since: float | None = None
         self._emptied: str | None = None
         self.activity = UNKNOWN
@@ -115,6 +116,11 @@ class ActivityTracker:
         """Seconds since `source` was last heard of, or looked at; None: before this daemon."""
         made_at = self._made_at.get(source)
         return None if made_at is None else monotonic() - made_at
+
+    @property
+    def dialog_key(self) -> str | None:
+        """What the agent's own records call the open dialog."""
+        return None if self.dialog is None else self._identity.key
 
     @property
     def turn_over(self) -> bool:
@@ -262,34 +268,40 @@ class ActivityTracker:
                 if other is not None and other.state == "waiting" and (other.options or other.question):
                     described = other
                     break
-        self.option_keys = described.option_keys
         kind = described.dialog_kind or best.dialog_kind
-        if kind is None:
-            if best.state != "waiting":
-                return None
-            kind = "question"
-        if not self._worded(described):
+        if kind is None and best.state != "waiting":
             return None
+        still = self._still_open(described, kind)
+        if still is not None and described.source in _WORDLESS:
+            kind, words, options = still.kind, still.question, still.options
+        elif still is None and not self._worded(described):
+            return None
+        else:
+            kind, words, options = kind or "question", described.question or "", described.options
+            self.option_keys = described.option_keys
         # The screen may cut a command off; the agent's own log or API has it whole, but a moment later.
-        commands = [self._latest[source].command for source in TRUST if source in self._latest]
-        command = next((command for command in (*commands, best.command) if command), None)
-        # Which option is marked changes while a person chooses: that makes no other dialog.
-        key = repr((kind, described.question, [(option.id, option.label) for option in described.options]))
-        if self.dialog is not None and self.dialog.id.endswith(_short_hash(key)):
-            return msgspec.structs.replace(
-                self.dialog, command=command or self.dialog.command, options=described.options
-            )
-        return Dialog(
-            id=f"d{self._dialogs + 1}-{_short_hash(key)}", kind=kind, question=described.question or "",
-            command=command, options=described.options, opened_at=rfc3339(), evidence=evidence,
-        )  # fmt: skip
+        reports = [self._latest[source] for source in TRUST if source in self._latest]
+        question = self._identity.question(kind, words, options, (*reports, best))
+        return self._identity.dialog(self.dialog, question, evidence)
+
+    def _still_open(self, described: Observation, kind: str | None) -> Dialog | None:
+        """The open dialog, if `described` adds nothing to it: a signal that comes late opens no other one.
+
+        Once the screen was looked at, a dialog that had words there and has none now is not the one that is signalled.
+        """
+        still = self.dialog
+        if still is None or kind not in (None, still.kind):
+            return None
+        if described.source in _WORDLESS and not self._unseen and (still.question or still.options):
+            return None
+        return still
 
     def _worded(self, described: Observation) -> bool:
         """Whether a dialog may open by `described`: with its words, or once none have come for long enough.
 
         A signal and a title come before the screen that they speak of, which has the better words, and options.
         """
-        if described.source not in ("signal", "title") and (described.question or not self._unseen):
+        if described.source not in _WORDLESS and (described.question or not self._unseen):
             self._wordless_since = None
             return True
         if self._wordless_since is None:
@@ -304,8 +316,8 @@ class ActivityTracker:
         same_dialog = dialog == self.dialog
         if before.state == state and before.until == until and same_dialog and before.evidence[:1] == evidence[:1]:
             return
-        if dialog is not None and (self.dialog is None or self.dialog.id != dialog.id):
-            self._dialogs += 1
+        if state in ("idle", "busy"):
+            self._identity.over()
         if state in ("busy", "waiting") and before.state not in ("busy", "waiting") and not _is_menu(dialog):
             self.worked += 1
         since = before.since if before.state == state else rfc3339()
@@ -350,7 +362,3 @@ def observed(rule: Rule, match: re.Match[str]) -> Observation:
 def _is_menu(dialog: Dialog | None) -> bool:
     """A menu is what a command opened, not work on a prompt."""
     return dialog is not None and dialog.kind == "menu"
-
-
-def _short_hash(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12]

@@ -20,6 +20,7 @@ PROFILE = KindProfile(
         Rule("now", "waiting", r"Now or never: (.*)", override=True, dialog="approval", options=OPTIONS),
         Rule("ask", "waiting", r"(May I\?.*)", dialog="approval", options=OPTIONS),
         Rule("run", "waiting", r"run \$ (?P<command>.+)\n(Sure\?)", dialog="approval", options=OPTIONS),
+        Rule("rows", "waiting", r"^1. Yes", dialog="approval", options=OPTIONS),
         Rule("busy", "busy", r"working"),
         Rule("menu", "waiting", r"^pick one", dialog="menu"),
         Rule("title-works", "busy", r"^working", where="title"),
@@ -265,3 +266,87 @@ def test_work_that_only_the_title_tells_of_for_a_moment_is_seen() -> None:
     assert (tracker.activity.state, tracker.worked) == ("busy", before + 1)
     tracker.look("> ", "ready")
     assert tracker.activity.state == "idle"
+
+
+def asks(key: str | None, command: str | None) -> Observation:
+    return Observation("api", "log", "waiting", dialog_kind="approval", question="Allow bash?", command=command,
+                       options=OPTIONS, dialog_key=key)  # fmt: skip
+
+
+def open_id(tracker: ActivityTracker) -> str:
+    assert tracker.dialog is not None
+    return tracker.dialog.id
+
+
+def test_a_question_in_the_same_words_for_another_request_is_another_dialog(tracker: ActivityTracker) -> None:
+    tracker.observe(asks("per_1", "ls"))
+    first = open_id(tracker)
+    tracker.observe(asks("per_1", "ls"))
+    assert open_id(tracker) == first
+    tracker.observe(asks("per_2", "ls"))
+    assert open_id(tracker) != first
+
+
+def test_another_command_is_another_dialog(tracker: ActivityTracker) -> None:
+    tracker.observe(asks(None, "touch a"))
+    first = open_id(tracker)
+    tracker.observe(asks(None, "rm -r b"))
+    assert tracker.dialog is not None
+    assert (open_id(tracker) != first, tracker.dialog.command) == (True, "rm -r b")
+    tracker.look("run $ rm -r x\nSure?", "")
+    first = open_id(tracker)
+    tracker.reset()
+    tracker.look("run $ rm -r x\nSure?", "")
+    assert open_id(tracker) != first
+
+
+@pytest.mark.parametrize(("drawn", "whole"), [("rm  -r some…", "rm -r some/x"), ("echo a |", "echo a |\n  wc")])
+def test_a_question_that_is_signalled_drawn_and_then_reported_is_one_dialog(
+    tracker: ActivityTracker, drawn: str, whole: str
+) -> None:
+    tracker.signal(signal("working"))
+    tracker.signal(signal("blocked", "permission"))
+    tracker.look(f"run $ {drawn}\nSure?", "")
+    first = open_id(tracker)
+    tracker.observe(Observation("api", "log", "busy", command=whole, dialog_key="call_1"))
+    assert tracker.dialog is not None
+    assert (open_id(tracker), tracker.dialog.command) == (first, whole)
+    tracker.observe(Observation("api", "log", "busy", command="rm -r other", dialog_key="call_2"))
+    assert open_id(tracker) != first
+
+
+def test_a_whole_command_on_the_screen_that_goes_on_with_more_is_another(tracker: ActivityTracker) -> None:
+    tracker.look("run $ rm -r x\nSure?", "")
+    first = open_id(tracker)
+    tracker.look("run $ rm -r x/y\nSure?", "")
+    assert open_id(tracker) != first
+
+
+def test_a_log_that_still_tells_of_the_call_before_gives_the_next_question_no_command(
+    tracker: ActivityTracker,
+) -> None:
+    tracker.observe(Observation("api", "log", "busy", command="touch a", dialog_key="call_1"))
+    tracker.signal(signal("blocked", "permission"))
+    tracker.look("May I? once", "")
+    assert tracker.dialog is not None
+    assert tracker.dialog.command == "touch a"
+    tracker.look("", "")
+    tracker.signal(signal("working"))
+    tracker.signal(signal("blocked", "permission"))
+    tracker.look("May I? once", "")
+    assert tracker.dialog.command is None
+    second = open_id(tracker)
+    tracker.observe(Observation("api", "log", "busy", command="rm -r b", dialog_key="call_2"))
+    assert (open_id(tracker), tracker.dialog.command) == (second, "rm -r b")
+
+
+@pytest.mark.parametrize("screen", ["1. Yes", "pick one"])
+def test_a_signal_that_comes_late_leaves_the_open_dialog_as_it_is(tracker: ActivityTracker, screen: str) -> None:
+    tracker.look(screen, "")
+    first = tracker.dialog
+    assert first is not None
+    kind = "permission" if first.kind == "approval" else None
+    tracker.signal(signal("blocked", kind))
+    assert tracker.dialog == first
+    tracker.look(screen, "")
+    assert tracker.dialog == first

@@ -77,4 +77,5 @@ def _waiting(asked: Asked) -> Observation:
         question=asked.question,
         command=asked.command if approval else None,
         options=_OPTIONS if approval else (),
+        dialog_key=asked.id,
     )
