@@ -137,11 +137,27 @@ def test_the_beginning_of_a_large_log_is_not_read_for_a_new_prompt(log: LogFile)
 def test_the_pending_call_is_the_one_without_a_result(log: LogFile) -> None:
     log.prompt("do it", T0)
     log.calls("touch a", T0 + 1, "toolu_1")
-    assert pending_call(log.path) == ToolCall("Bash", "touch a")
+    assert pending_call(log.path) == ToolCall("Bash", "touch a", "toolu_1")
     log.result(T0 + 2, "toolu_1")
     assert pending_call(log.path) is None
     log.calls("touch b", T0 + 3, "toolu_2")
-    assert pending_call(log.path) == ToolCall("Bash", "touch b")
+    assert pending_call(log.path) == ToolCall("Bash", "touch b", "toolu_2")
+
+
+def test_of_calls_side_by_side_none_is_taken_for_the_one_that_is_asked_for(log: LogFile) -> None:
+    log.prompt("do both", T0)
+    log.calls("touch a", T0 + 1, "toolu_1")
+    log.calls("rm -r b", T0 + 2, "toolu_2")
+    assert pending_call(log.path) is None
+    log.result(T0 + 3, "toolu_1")
+    assert pending_call(log.path) == ToolCall("Bash", "rm -r b", "toolu_2")
+
+
+def test_a_call_says_what_it_wants_without_escapes(log: LogFile) -> None:
+    log.prompt("write it", T0)
+    block = {"type": "tool_use", "id": "t", "name": "Write", "input": {"path": "a", "content": 'key="x\ny"'}}
+    log.add("assistant", T0 + 1, message={"content": [block], "stop_reason": "tool_use"})
+    assert pending_call(log.path) == ToolCall("Write", 'path: a\ncontent: key="x\ny"', "t")
 
 
 def test_the_log_is_found_whatever_its_folder_is_called(tmp_path: Path) -> None:

@@ -136,16 +136,16 @@ def test_the_beginning_of_a_large_log_is_not_read_for_a_new_prompt(log: Rollout)
 
 
 def test_the_command_is_the_one_without_a_result(log: Rollout) -> None:
-    assert (log.work().seen, log.work().command) == (False, None)
+    assert (log.work().seen, log.work().call) == (False, (None, None))
     log.prompt("do it", "t1", T0)
     log.call("touch a", T0 + 1, "c1")
-    assert (log.work().turn, log.work().command) == ("t1", "touch a")
+    assert (log.work().turn, log.work().call) == ("t1", ("c1", "touch a"))
     log.call("touch b", T0 + 2, "c2")
-    assert log.work().command is None  # which of the two is asked for, no record tells
+    assert log.work().call == (None, None)  # which of the two is asked for, no record tells
     log.output(T0 + 3, "c1")
-    assert log.work().command == "touch b"
+    assert log.work().call == ("c2", "touch b")
     log.event("turn_aborted", "t1", T0 + 4, reason="interrupted")
-    assert (log.work().seen, log.work().turn, log.work().command) == (True, None, None)
+    assert (log.work().seen, log.work().turn, log.work().call) == (True, None, (None, None))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,8 @@ def test_the_command_is_the_one_without_a_result(log: Rollout) -> None:
         (Payload(name="shell", arguments='{"command": ["bash", "-lc", "ls | wc"]}'), "ls | wc"),
         (Payload(name="shell", arguments='{"command": ["rm", "-r", "x"]}'), "rm -r x"),
         (Payload(name="apply_patch", input="*** Begin Patch"), "apply_patch *** Begin Patch"),
-        (Payload(name="view_image", arguments='{"path": "a.png"}'), 'view_image {"path": "a.png"}'),
+        (Payload(name="view_image", arguments='{"path": "a.png"}'), "view_image path: a.png"),
+        (Payload(name="mcp", arguments='{"a": "say \\"x\\"\\ny"}'), 'mcp a: say "x"\ny'),
         (Payload(name="odd", arguments="{not json"), "odd {not json"),
     ],
 )

@@ -17,6 +17,7 @@ from meshd_core.api import (
     CLOCK_SLACK_MS,
     FIRST_READ_BYTES,
     Answer,
+    arguments_text,
     epoch_ms,
     own_prompt,
     read_records,
@@ -75,6 +76,7 @@ class ToolCall(Struct, frozen=True):
 
     name: str
     command: str
+    id: str | None = None
 
 
 _decoder = msgspec.json.Decoder(Record)
@@ -99,20 +101,26 @@ def find_answer(path: Path, prompt: str, entered_at_ms: int, *, exact: bool = Fa
 
 
 def pending_call(path: Path) -> ToolCall | None:
-    """The newest tool call without a result, for which an approval is open. Raises OSError."""
+    """The tool call that an approval is open for, or None if it can't be told. Raises OSError.
+
+    Of several calls without a result any may be running, being allowed by the settings, and any be asked for.
+    """
     records, _ = read_records(path, _decoder, FIRST_READ_BYTES)
     answered: set[str] = set()
+    pending: list[Block] = []
     for record in reversed(records):
         blocks = record.message.blocks() if record.message is not None and not record.sidechain else []
         answered.update(block.tool_use_id for block in blocks if block.tool_use_id)
-        for block in reversed(blocks):
-            if block.type == "tool_use" and block.id not in answered:
-                command = block.input.get("command")
-                text = command if isinstance(command, str) else msgspec.json.encode(block.input).decode()
-                return ToolCall(block.name or "tool", text)
+        pending += [block for block in blocks if block.type == "tool_use" and block.id not in answered]
         if record.is_prompt:
-            return None
-    return None
+            break
+    return _tool_call(pending[0]) if len(pending) == 1 else None
+
+
+def _tool_call(block: Block) -> ToolCall:
+    command = block.input.get("command")
+    text = command if isinstance(command, str) else arguments_text(block.input)
+    return ToolCall(block.name or "tool", text, block.id)
 
 
 def _reaches_before(records: list[Record], entered_at_ms: int) -> bool:

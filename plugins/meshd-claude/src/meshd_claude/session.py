@@ -164,5 +164,5 @@ def _waiting(waiting_for: str, permission: bool, call: ToolCall | None) -> Obser
     return _observation(
         "waiting", f"status=waiting waitingFor={waiting_for}", dialog_kind="approval" if permission else "question",
         question=f"Allow {call.name}?" if call is not None else waiting_for or None,
-        command=call.command if call is not None else None,
+        command=call.command if call is not None else None, dialog_key=call.id if call is not None else None,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from meshd_core.api import CLOCK_SLACK_MS, Answer, epoch_ms, own_prompt, search_records
+from meshd_core.api import CLOCK_SLACK_MS, Answer, arguments_text, epoch_ms, own_prompt, search_records
 
 MAX_HEAD_BYTES = 4 << 20
 ENDS = ("task_complete", "turn_aborted")
@@ -155,9 +155,9 @@ class Work(Struct):
                     self.calls.pop(payload.call_id, None)
 
     @property
-    def command(self) -> str | None:
-        """The one command that runs or is asked for. Of several it can't be told which is asked for."""
-        return next(iter(self.calls.values())) if len(self.calls) == 1 else None
+    def call(self) -> tuple[str, str] | tuple[None, None]:
+        """Id and command of the one call that runs or is asked for. Of several it can't be told which is asked for."""
+        return next(iter(self.calls.items())) if len(self.calls) == 1 else (None, None)
 
 
 def command_of(call: Payload) -> str:
@@ -171,8 +171,7 @@ def command_of(call: Payload) -> str:
         if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
             # `bash -lc <script>`: what a person reads is the script.
             return str(command[-1]) if len(command) == 3 and command[1] in ("-lc", "-c") else " ".join(command)
-    shown = given if isinstance(given, str) else msgspec.json.encode(given).decode()
-    return f"{call.name or 'tool'} {shown}"
+    return f"{call.name or 'tool'} {arguments_text(given if arguments is None else arguments)}"
 
 
 def _decoded(arguments: Any) -> Any:

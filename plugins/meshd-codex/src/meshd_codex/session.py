@@ -139,7 +139,8 @@ class CodexSession(AgentSession):
         if work.turn is None:
             return Observation("api", "codex-log", "idle", "task over", 0.9)
         matched = f"task_started turn_id={work.turn}"
-        return Observation("api", "codex-log", "busy", matched, 0.9, command=work.command)
+        call, command = work.call
+        return Observation("api", "codex-log", "busy", matched, 0.9, command=command, dialog_key=call)
 
     def _find_answer(self, turn: Turn, exact: bool = False) -> Answer | None:
         if self._log is None:
