@@ -3,8 +3,10 @@ from the prompts that were injected, their replies, and the lines of the termina
 """
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,6 +29,8 @@ MAX_LINES_BYTES = MAX_TEXT_CHARS
 """Of the terminal's lines, the newest: of these it is the end that matters."""
 KEPT_PROMPTS = 200
 _READ_LINES = 5000
+_LINE = "line-"
+_MOST_DIGITS = 18
 _INSTEAD: dict[MessageSource, str] = {
     "inject": "the injected prompts and the terminal's lines are shown instead",
     "screen": "the terminal's lines are shown instead",
@@ -47,12 +51,16 @@ class Prompts:
 
     def __init__(self) -> None:
         self._typed: deque[Prompted] = deque(maxlen=KEPT_PROMPTS)
+        self.after_line = 0
+        """Number of the last line before the present run; 0 if this daemon didn't see it begin."""
 
     def __iter__(self) -> Iterator[Prompted]:
         return iter(tuple(self._typed))
 
-    def clear(self) -> None:
+    def begin(self, after_line: int) -> None:
+        """A run begins, or was adopted: nothing of it was typed yet."""
         self._typed.clear()
+        self.after_line = after_line
 
     def noting(self, record: Record) -> Record:
         """`record` that also remembers what is entered."""
@@ -83,14 +91,18 @@ class ConversationView:
         """
         recorded = await self._channel.messages()
         warning = None if recorded is None else recorded.warning
+        end: int | None = None
         if recorded is None or (warning is not None and not recorded.messages):
-            messages = self._seen()
+            placed = self._seen()
+            messages = [message for _, message in placed]
+            end = None if before is None else _place(placed, before, self._prompts.after_line)
             source: MessageSource = "inject" if any(True for _ in self._prompts) else "screen"
             warning = None if warning is None else f"{warning}; {_INSTEAD[source]}"
         else:
             source = recorded.source
             messages = await asyncio.to_thread(_with_receipts, recorded.messages, tuple(self._prompts))
-        end = len(messages) if before is None else _index(messages, before)
+        if end is None:
+            end = len(messages) if before is None else _index(messages, before)
         shown: deque[Message] = deque()
         size = 0
         while end and len(shown) < limit:
@@ -125,19 +137,23 @@ class ConversationView:
 
     # -- without records of the agent's own
 
-    def _seen(self) -> list[Message]:
-        """Prompts, replies, and what the terminal showed besides: before them, between them, after the last."""
+    def _seen(self) -> list[tuple[int, Message]]:
+        """Prompts, replies, and what the terminal showed besides: before them, between them, after the last. Each with
+        the number of the line that it begins with.
+        """
         lines = self._lines()
-        messages: list[Message] = []
-        shown_to = 0
+        messages: list[tuple[int, Message]] = []
+        shown_to = self._prompts.after_line
         for one in self._prompts:
             entry = one.entry
             messages += _from_lines(lines, shown_to, entry.line_mark)
             at = rfc3339(entry.entered_ms)
-            messages.append(Message(entry.id, "user", "inject", one.text, at, receipt=entry.id))
+            prompt = Message(entry.id, "user", "inject", one.text, at, receipt=entry.id)
+            messages.append((entry.line_mark, prompt))
             shown_to = max(shown_to, entry.line_mark)
             if entry.reply is not None and one.replied_at is not None:
-                messages.append(Message(f"{entry.id}.reply", "agent", "inject", entry.reply, _ended_at(entry)))
+                reply = Message(f"{entry.id}.reply", "agent", "inject", entry.reply, _ended_at(entry))
+                messages.append((entry.line_mark + 1, reply))
                 shown_to = max(shown_to, one.replied_at)
         return messages + _from_lines(lines, shown_to, self._feed.last_n())
 
@@ -159,11 +175,30 @@ class ConversationView:
         return list(lines)
 
 
-def _from_lines(lines: Sequence[tuple[int, int, str]], after: int, to: int) -> list[Message]:
-    """The lines from `after` (without it) up to `to` as one message; none if they are blank."""
-    found = [line for line in lines if after < line[0] <= to]
+def _from_lines(lines: Sequence[tuple[int, int, str]], after: int, to: int) -> list[tuple[int, Message]]:
+    """The lines from `after` (without it) up to `to` as one message with its place; none if they are blank.
+
+    Its id is where it begins, whether or not that line is still among `lines`: those go, and the message stays.
+    """
+    number = itemgetter(0)
+    first = bisect_right(lines, after, key=number)
+    found = lines[first : bisect_right(lines, to, first, key=number)] if to > after else ()
     text = "\n".join(text for _, _, text in found).strip("\n")
-    return [Message(f"line-{found[0][0]}", "agent", "screen", text, rfc3339(found[0][1]))] if text.strip() else []
+    if not text.strip():
+        return []
+    return [(after + 1, Message(f"{_LINE}{after + 1}", "agent", "screen", text, rfc3339(found[0][1])))]
+
+
+def _place(placed: Sequence[tuple[int, Message]], before: str, after_line: int) -> int | None:
+    """Where lines of this run began that are no message of their own any more: they left the memory, or became a
+    reply. None for everything else.
+    """
+    number = before.removeprefix(_LINE)
+    if number == before or not number.isdecimal() or len(number) > _MOST_DIGITS or int(number) <= after_line:
+        return None
+    if any(message.id == before for _, message in placed):
+        return None
+    return next((index for index, (begin, _) in enumerate(placed) if begin >= int(number)), len(placed))
 
 
 def _ended_at(entry: Entry) -> str | None:

@@ -333,7 +333,7 @@ class Slot:
 
     def _run_began(self, child: ChildInfo, adopted: bool) -> None:
         self._silence.broken()
-        self._prompts.clear()
+        self._prompts.begin(0 if adopted else self.feed.last_n())
         if not adopted:
             self._tracker.reset()
         run = Run(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshd_core.testing.daemon import DaemonProcess, HttpFailure
-from meshd_core.types import MessagePage
+from meshd_core.types import MessagePage, Receipt
 
 KINDS = """
 import asyncio, time
@@ -77,7 +77,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     (site / "teller.py").write_text(KINDS)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: teller\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[meshd_core.v1]\nteller = teller\n")
-    slots = [("demo", "demo", ["hide"]), ("other", "demo", []), ("hidden", "demo", ["hide", "failing"])]
+    slots = [("demo", "demo", ["hide"]), ("hidden", "demo", ["hide", "failing"])]
+    slots += [(name, "demo", []) for name in ("other", "lines")]
     slots += [(name, "told", ["hide"]) for name in ("told", "raises", "hangs", "empty")]
     slots += [("withheld", "told", ["failing"])]
     toml = "".join(f'[[slots]]\nname = "{n}"\nkind = "{kind}"\nfilters = {json.dumps(f)}\n' for n, kind, f in slots)
@@ -193,6 +194,38 @@ def test_after_a_crash_of_the_daemon_the_lines_are_still_there(daemon: DaemonPro
     found = page(daemon, "other")
     assert found.source == "screen"
     assert "echo: before the crash" in found.messages[-1].text
+
+
+def test_lines_keep_their_id_while_more_come_and_after_they_became_a_reply(daemon: DaemonProcess) -> None:
+    """9,000 lines are more than a page is made of: the first of them have left it."""
+    working = daemon.inject("lines", "lines 30 10", until="submitted")
+    deadline = time.monotonic() + 20
+    while page(daemon, "lines").messages[-1].source != "screen":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    early = page(daemon, "lines").messages[-1]
+    while daemon.get(f"/injects/{working.id}", Receipt).stage != "completed":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert early.id not in [one.id for one in page(daemon, "lines").messages]
+    assert [one.receipt for one in page(daemon, "lines", f"?before={early.id}").messages] == [None, working.id]
+    ids: list[list[str]] = []
+    for end in ("one", "two"):
+        daemon.call("POST", "/keys/lines", {"keys": [*"lines", "Space", *"9000", "Space", "0", "Enter", *end, "Enter"]})
+        while f"echo: {end}" not in daemon.lines("lines"):
+            assert time.monotonic() < deadline + 30
+            time.sleep(0.05)
+        ids.append([one.id for one in page(daemon, "lines").messages])
+        assert page(daemon, "lines").messages[-1].text.startswith("line ")
+    assert len(ids[0]) == 4 or ids[0][0] == working.id
+    assert ids[0][-1] == ids[1][-1]
+    older = page(daemon, "lines", f"?before={ids[0][-1]}").messages
+    assert older[-1].id == f"{working.id}.reply"
+    daemon.call("POST", "/restart/lines", {})
+    daemon.wait_for("lines", "idle")
+    with pytest.raises(HttpFailure) as failure:
+        page(daemon, "lines", f"?before={early.id}")
+    assert failure.value.code == "invalid_field"
 
 
 def test_a_new_run_begins_a_new_conversation_and_a_slot_that_does_not_run_has_none(daemon: DaemonProcess) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from meshd_codex.kind import CodexKind
 from meshd_codex.session import CodexSession
 
-from meshd_core.api import LaunchSpec, Observation, Run, Turn
+from meshd_core.api import Follower, LaunchSpec, Observation, Run, Turn
 
 KIND = CodexKind()
 THREAD = "01a21305-6b6d-73d2-bee4-5afd8c9e24d6"
@@ -164,3 +165,38 @@ async def test_a_turn_that_an_earlier_run_left_open_says_nothing_of_this_one(tmp
         await watched.until(lambda: bool(watched.seen))
     task.cancel()
     assert [one.matched for one in watched.seen] == ["task_started turn_id=t2"]
+
+
+class SlowFollower(Follower):
+    """Reads, and gives what it read only once it may."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.has_read, self.may_go_on = threading.Event(), threading.Event()
+
+    def read(self) -> list[bytes]:
+        lines = super().read()
+        self.has_read.set()
+        assert self.may_go_on.wait(20)
+        return lines
+
+
+@NEEDS_PROC
+def test_what_one_thread_still_reads_of_the_old_log_is_no_work_of_the_log_that_another_takes_up(tmp_path: Path) -> None:
+    session = CodexSession(os.getpid(), 0, None, None)
+    old = rollout(tmp_path)
+    add(old, "event_msg", type="task_started", turn_id="t1")
+    slow = session._log = SlowFollower(old)
+    reading = threading.Thread(target=session._read_on)
+    reading.start()
+    assert slow.has_read.wait(20)
+    new = rollout(tmp_path, LATER)
+    with new.open():
+        searching = threading.Thread(target=session._search)
+        searching.start()
+        searching.join(0.5)
+        slow.may_go_on.set()
+        reading.join(20)
+        searching.join(20)
+    assert session.resume_meta() == {"thread": LATER}
+    assert session._observation() is None

@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
+from meshd_opencode import session as session_module
 from meshd_opencode.http_client import Address, ApiError, get_body
 from meshd_opencode.kind import OpenCodeKind
 from meshd_opencode.session import OpenCodeSession
@@ -289,3 +291,32 @@ async def test_after_an_adoption_the_conversation_is_the_one_that_was_used_in_th
         run = Run(slot="o", pid=1, started_at_ms=T0, cwd="/", env={}, meta={**launch.meta, "port": str(api.port)})
         session = KIND.session(msgspec.structs.replace(run, meta={**run.meta, "password": "secret"}))  # type: ignore[assignment]
         assert [one.text for one in (await session.messages()).messages] == ["resumed"]
+
+
+@pytest.mark.anyio
+async def test_megabytes_of_messages_are_read_in_threads_and_more_than_16_mib_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def decoding(body: bytes | msgspec.Raw, kind: type[object]) -> object:
+        if isinstance(body, msgspec.Raw) or len(body) > 1 << 20:
+            threads.append(threading.current_thread())
+        return decode(body, kind)
+
+    decode = session_module._decode
+    monkeypatch.setattr(session_module, "_decode", decoding)
+    async with running_api() as api:
+        session = OpenCodeSession(Address(api.port, "opencode", "secret"), resumed="ses_1")
+        asked = {"info": {"id": "m0", "role": "user", "time": {"created": T0}}}
+        texts = [{"type": "text", "text": "x" * (1 << 20)}]
+        said = {"info": {"id": "m1", "role": "assistant", "time": {"created": T0}}, "parts": texts}
+        for limit in (100, 300):
+            api.answers[f"/session/ses_1/message?limit={limit}"] = [asked, *[said] * 12]
+        await session.finished(Turn(prompt="what", entered_at_ms=T0))
+        assert (await session.messages()).messages
+        assert len(threads) == 2 * (1 + 13)
+        assert threading.main_thread() not in threads
+        api.answers["/session/ses_1/message?limit=300"] = [asked, *[said] * 17]
+        with pytest.raises(ApiError, match="too large"):
+            await session.messages()

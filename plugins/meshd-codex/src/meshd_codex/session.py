@@ -7,6 +7,7 @@ and the new one: the newest counts (thread ids are UUIDv7, ordered by time). Onl
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class CodexSession(AgentSession):
         self._log: Follower | None = None
         self._work = Work()
         self._strangers: set[str] = set()
+        self._lock = threading.Lock()
+        """Held in the threads of `watch`, `finished`, `reply` and `messages` to search, and to read on in `_log`."""
 
     def version(self) -> str | None:
         return self._version
@@ -82,22 +85,24 @@ class CodexSession(AgentSession):
 
     def _newest_log(self) -> Path | None:
         """The newest log that the process holds open; a resumed one is not before its first prompt."""
-        for _, path in self._open_logs():
-            head = read_head(path)
-            if head is not None and head.is_users:
-                return path
-        log = self._log
+        with self._lock:
+            for _, path in self._open_logs():
+                head = read_head(path)
+                if head is not None and head.is_users:
+                    return path
+            log = self._log
         if log is not None:
             return log.path
         return None if self._home is None or self._thread is None else find_rollout(self._home, self._thread)
 
     def _search(self) -> None:
         """Take up the newest log that the process holds open, if it is another one than before."""
-        for thread, path in self._open_logs():
-            if self._log is not None and self._log.path == path:
-                return
-            if self._take_up(thread, path):
-                return
+        with self._lock:
+            for thread, path in self._open_logs():
+                if self._log is not None and self._log.path == path:
+                    return
+                if self._take_up(thread, path):
+                    return
 
     def _open_logs(self) -> Iterator[tuple[str, Path]]:
         """Threads with their logs, the newest of the nearest process first."""
@@ -120,17 +125,17 @@ class CodexSession(AgentSession):
         return True
 
     def _read_on(self) -> None:
-        log = self._log
-        if log is None:
-            return
-        try:
-            lines = log.read()
-        except OSError:
-            self._log = None
-            return
-        # A run that was killed in a turn leaves it open in the log, where a resumed run finds it.
-        records = decode_lines(lines, decoder)
-        self._work.take(record for record in records if record.time_ms >= self._started_at_ms)
+        with self._lock:
+            if self._log is None:
+                return
+            try:
+                lines = self._log.read()
+            except OSError:
+                self._log = None
+                return
+            # A run that was killed in a turn leaves it open in the log, where a resumed run finds it.
+            records = decode_lines(lines, decoder)
+            self._work.take(record for record in records if record.time_ms >= self._started_at_ms)
 
     def _observation(self) -> Observation | None:
         work = self._work
@@ -145,9 +150,10 @@ class CodexSession(AgentSession):
     def _find_answer(self, turn: Turn, exact: bool = False) -> Answer | None:
         if self._log is None:
             self._search()
-        if self._log is None:
+        log = self._log
+        if log is None:
             return None
         try:
-            return find_answer(self._log.path, turn.prompt, turn.entered_at_ms, exact=exact)
+            return find_answer(log.path, turn.prompt, turn.entered_at_ms, exact=exact)
         except OSError:
             return None

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 TIMEOUT_S = 5.0
-MAX_BODY_BYTES = 64 << 20
+MAX_BODY_BYTES = 16 << 20
 MAX_EVENT_BYTES = 16 << 20
 _HEAD_BYTES = 64 * 1024
 

@@ -90,10 +90,7 @@ class OpenCodeSession(AgentSession):
         if session is None:
             return Conversation(source="api")
         path = f"/session/{session}/message?limit={SHOWN_MESSAGES}"
-        stored = _decode(await get_body(self._address, path), list[StoredMessage])
-        full = len(stored) >= SHOWN_MESSAGES
-        warning = f"only the newest {SHOWN_MESSAGES} of its messages were asked for" if full else None
-        return Conversation(conversation(stored), "api", warning)
+        return await asyncio.to_thread(_conversation, await get_body(self._address, path))
 
     async def _used_since_start(self) -> str | None:
         """After an adoption, before the next prompt: the conversation that was used last, if that was in this run."""
@@ -160,8 +157,8 @@ class OpenCodeSession(AgentSession):
     async def _find_answer(self, turn: Turn, *, exact: bool = False) -> Answer | None:
         for session in await self._conversations():
             path = f"/session/{session}/message?limit={MESSAGES}"
-            messages = _decode(await get_body(self._address, path), list[StoredMessage])
-            answer = find_answer(messages, turn.prompt, turn.entered_at_ms, exact=exact)
+            body = await get_body(self._address, path)
+            answer = await asyncio.to_thread(_answer, body, turn, exact)
             if answer is not None:
                 return answer
         return None
@@ -180,7 +177,26 @@ class OpenCodeSession(AgentSession):
         return [session.id for session in sessions[:SESSIONS]]
 
 
-def _decode(body: bytes, kind: type[T]) -> T:
+def _conversation(body: bytes) -> Conversation:
+    stored = _stored(body)
+    full = len(stored) >= SHOWN_MESSAGES
+    warning = f"only the newest {SHOWN_MESSAGES} of its messages were asked for" if full else None
+    return Conversation(conversation(stored), "api", warning)
+
+
+def _answer(body: bytes, turn: Turn, exact: bool) -> Answer | None:
+    return find_answer(_stored(body), turn.prompt, turn.entered_at_ms, exact=exact)
+
+
+def _stored(body: bytes) -> list[StoredMessage]:
+    """The messages of a body of megabytes; for a thread. Raises ApiError.
+
+    One at a time: the decoder keeps the interpreter to itself, and in one go it would stop the event loop as well.
+    """
+    return [_decode(one, StoredMessage) for one in _decode(body, list[msgspec.Raw])]
+
+
+def _decode(body: bytes | msgspec.Raw, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
