@@ -1,7 +1,8 @@
 """One slot's queue of prompts: first in, first out, one typed at a time, each with a receipt.
 
 The worker types the head of the queue when the agent is ready for it; the end of a turn completes the receipt that
-began it. Nothing here is typed twice: see `receipts` for what survives a crash.
+began it, and those of the prompts that joined it. Nothing here is typed twice: see `receipts` for what survives a
+crash.
 """
 
 import asyncio
@@ -47,6 +48,8 @@ _DRAFT_POLL_S = 0.5
 _NOT_TAKEN = ("not_confirmed", "menu_opened", "command_unknown")
 """What a prompt fails by whose Enter was pressed, where the agent shows that it didn't take it."""
 _LONGEST_WAIT_S = 60.0
+_GOES_ON_WITHIN_S = 1.0
+"""How soon after a turn an agent begins with what was entered meanwhile, if that did not join the turn."""
 
 
 class InjectQueue:
@@ -69,9 +72,10 @@ class InjectQueue:
         self._shorter, self._reply = shorter, reply
         self._readiness = Readiness(slot, profile, tracker, silent_s)
         self._queue: deque[Entry] = deque()
-        self._turn: Entry | None = None
+        self._turns: list[Entry] = []
+        """What the agent works on or has taken, in order: more than one where a prompt was steered in."""
         self._finishing: set[str] = set()
-        self._interrupted: str | None = None
+        self._interrupted: set[str] = set()
         self._live: dict[str, Entry] = {}
         self._moved: dict[str, asyncio.Event] = {}
         self._kick = asyncio.Event()
@@ -109,7 +113,7 @@ class InjectQueue:
         return QueueReport(
             blocked_by=tuple(block for block in found if block is not None), length=len(self._queue),
             next=None if head is None else head.id, when="steer" if steer else "idle",
-            turn=None if self._turn is None else self._turn.id, human_s=round(self.human.left_s, 1),
+            turn=self._turns[0].id if self._turns else None, human_s=round(self.human.left_s, 1),
         )  # fmt: skip
 
     def ids(self) -> list[str]:
@@ -212,9 +216,8 @@ class InjectQueue:
         self._typist = None
 
     def interrupted(self) -> None:
-        """The keys of an interrupt go to an agent at work: the turn that ends next did not end by itself."""
-        if self._turn is not None:
-            self._interrupted = self._turn.id
+        """The keys of an interrupt go to an agent at work: what ends next did not end by itself."""
+        self._interrupted.update(turn.id for turn in self._turns)
 
     def agent_exited(self, what: str) -> None:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
@@ -225,8 +228,8 @@ class InjectQueue:
         if self._typing is not None:
             self._typing.reschedule(-1)
         error = ReceiptError(code="agent_exited", message=what)
-        if self._turn is not None:
-            self._end(self._turn, "failed", error)
+        for turn in list(self._turns):
+            self._end(turn, "failed", error)
         self._fail_queued(error)
         for entry in list(self._queue):
             self._leave(entry, "unknown", error)
@@ -251,8 +254,13 @@ class InjectQueue:
         """The slot's activity or dialog changed."""
         if self._typist is None:
             return  # what an adoption replays is history
-        if self._turn is not None and self._tracker.turn_over:
-            self._finishing.add(self._turn.id)
+        if self._tracker.turn_over:
+            self._finishing.update(turn.id for turn in self._turns)
+        elif self._tracker.activity.state in ("busy", "waiting"):
+            # It goes on with what it took while it worked on the turn that ended.
+            later = {turn.id for turn in self._turns if turn.joined} & self._finishing
+            self._finishing -= later
+            self._interrupted -= later
         if self._tracker.activity.state == "busy" and self._typing is None:
             self._hold.release()  # whatever stood in the input box is being worked on: somebody submitted it
         self._kick.set()
@@ -265,7 +273,7 @@ class InjectQueue:
                 continue
             self._live[entry.id] = entry
             if entry.stage == "submitted":
-                self._turn = entry
+                self._turns.append(entry)
             else:
                 self._queue.append(entry)
 
@@ -292,8 +300,8 @@ class InjectQueue:
     async def run(self) -> None:
         """Type and complete until cancelled; one task of the slot."""
         while True:
-            if self._finishing and self._turn is not None:
-                await self._complete(self._turn)
+            if (over := next((turn for turn in self._turns if turn.id in self._finishing), None)) is not None:
+                await self._complete(over)
             elif (entry := self._next()) is not None:
                 await self._type(entry)
             elif self._hold.clearable and self._typist is not None and not self.human.active and self._readiness.calm():
@@ -374,20 +382,33 @@ class InjectQueue:
         if entry.capped:
             self._live.pop(entry.id, None)
             return
-        self._turn = entry
+        self._turns.append(entry)
         self.activity_changed()
 
     async def _complete(self, turn: Entry) -> None:
-        self._finishing.clear()
+        if turn.joined and not await self._stays_over(turn):
+            return
+        self._finishing.discard(turn.id)
         turn.reply = await self._reply(turn)
-        if self._turn is turn and not turn.ended:
-            if self._interrupted == turn.id:
+        if turn in self._turns:
+            if turn.id in self._interrupted:
                 # claude puts a prompt that it hasn't answered yet back into its input box, before the next one.
                 draft: Draft | None = "draft" if self._profile.submit.clear is not None else None
                 error = ReceiptError(code="interrupted", message="the turn was interrupted")
                 self._end(turn, "failed", error, draft)
             else:
                 self._end(turn, "completed", None)
+
+    async def _stays_over(self, turn: Entry) -> bool:
+        """Whether the turn's end was the end of `turn`, which was entered into it: the agent may begin with it now."""
+        try:
+            async with asyncio.timeout(_GOES_ON_WITHIN_S):
+                while turn.id in self._finishing:
+                    self._kick.clear()
+                    await self._kick.wait()
+        except TimeoutError:
+            pass
+        return turn.id in self._finishing
 
     async def _clear_draft(self, typist: Typist) -> None:
         paste_open = self._hold.draft == "paste"
@@ -423,8 +444,10 @@ class InjectQueue:
             moved.set()
 
     def _end(self, entry: Entry, stage: Stage, error: ReceiptError | None, draft: Draft | None = None) -> None:
-        if self._turn is entry:
-            self._turn = None
+        if entry in self._turns:
+            self._turns.remove(entry)
+        self._finishing.discard(entry.id)
+        self._interrupted.discard(entry.id)
         if draft is not None:
             self._hold.take(entry, draft)
         entry.error = error

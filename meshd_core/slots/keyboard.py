@@ -36,6 +36,10 @@ class Keyboard:
         return self._tracker.activity.state in ("waiting", "onboarding")
 
     @property
+    def at_work(self) -> bool:
+        return self._tracker.activity.state in ("busy", "stuck")
+
+    @property
     def raw_head(self) -> int:
         return self._journal.raw_head
 

@@ -62,6 +62,8 @@ class Entry(msgspec.Struct):
     line_mark: int = 0
     """Number of the newest line when Enter was pressed: the reply's lines come after it."""
 
+    joined: bool = False
+    """Whether Enter was pressed while the agent worked on something else: its signals are no proof then."""
     draft: Draft | None = None
     """What of it may still stand in the agent's input box; its slot's queue holds until that is gone."""
 

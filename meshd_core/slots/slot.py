@@ -356,7 +356,8 @@ class Slot:
 
     def _proven(self, entry: Entry) -> bool:
         """Whether, after its Enter, the journal or the backlog shows that the agent began to work."""
-        return entry.stage == "entered" and any(at > entry.raw_mark for at, state in self._proofs if state != "idle")
+        worked = any(at > entry.raw_mark for at, state in self._proofs if state != "idle")
+        return entry.stage == "entered" and worked and not entry.joined
 
     def _run_ended(self, status: ExitStatus, pid: int) -> None:
         self._memory.ended()

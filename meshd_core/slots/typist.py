@@ -67,6 +67,8 @@ class Terminal(Protocol):
     @property
     def dialog_open(self) -> bool: ...
     @property
+    def at_work(self) -> bool: ...
+    @property
     def raw_head(self) -> int: ...
     @property
     def last_n(self) -> int: ...
@@ -160,7 +162,7 @@ class Typist:
             raise TypingInDoubt(self._failure("dialog_opened", "a dialog opened before Enter; it was not pressed"))
         if self._terminal.keys_written != keys:
             raise TypingInDoubt(self._failure("keys_between", "keys came between text and Enter; it was not pressed"))
-        mark = self._terminal.worked
+        mark, entry.joined = self._terminal.worked, self._terminal.at_work
         entry.raw_mark = self._terminal.raw_head
         entry.line_mark = self._terminal.last_n
         entry.entered_ms = now_ms()
@@ -188,6 +190,10 @@ class Typist:
             self._record(entry, "submitted")
             return
         await self._not_refused(entry, wait_s=0)
+        if entry.joined and not self._box.shows(entry.text):
+            entry.cap()  # it may be queued, or part of the turn: nobody can tell
+            self._record(entry)
+            return
         if self._gone(entry.text) and await self._proven(entry, mark, _TAKEN_S):
             self._record(entry, "submitted")
             return
@@ -205,14 +211,23 @@ class Typist:
         )
 
     async def _proven(self, entry: Entry, mark: int, within_s: float) -> bool:
-        """Wait for a sign of work, or for the agent's own record of the whole turn: a short one may show no sign."""
+        """Wait for a sign that it was taken, or for the agent's own record of the whole turn: short ones show none."""
         deadline = monotonic() + within_s
-        while not await self._terminal.wait_worked(mark, _FINISHED_POLL_S):
+        while not await self._sign(entry, mark):
             if await self._finished(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)):
                 return True
             if monotonic() >= deadline:
                 return False
         return True
+
+    async def _sign(self, entry: Entry, mark: int) -> bool:
+        """Whether work began. Of an agent at work: whether our text was seen in its box, and then the box empty."""
+        if not entry.joined:
+            return await self._terminal.wait_worked(mark, _FINISHED_POLL_S)
+        if "echoed" in entry.stages and self._gone(entry.text):
+            return True
+        await asyncio.sleep(_FINISHED_POLL_S)
+        return False
 
     def _gone(self, text: str) -> bool:
         """Whether the agent took `text` out of its box, and no command of its own: work will begin, however late."""
