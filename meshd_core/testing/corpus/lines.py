@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from meshd_core.testing.corpus.agent_words import AGAIN, EARLIER, OWN_WORDS
-from meshd_core.testing.corpus.replay import Emitted, Replay, compact
+from meshd_core.testing.corpus.on_screen import compact
+from meshd_core.testing.corpus.replay import Emitted, Replay
 from meshd_core.testing.corpus.truth import Truth
 from meshd_core.testing.model_plan import SHELL_TOOLS, plan_answer
 
@@ -28,14 +29,6 @@ class LineScore(Struct, frozen=True):
     noise: tuple[Emitted, ...]
     doubled: tuple[Emitted, ...]
     delays: tuple[float, ...]
-
-    @property
-    def recall(self) -> float:
-        return 1 - len(self.missing) / self.expected if self.expected else 1.0
-
-    @property
-    def precision(self) -> float:
-        return 1 - len(self.noise) / self.emitted if self.emitted else 1.0
 
 
 def score_lines(truth: Truth, replay: Replay) -> LineScore:

@@ -7,7 +7,6 @@ recording and code, same result.
 import asyncio
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from meshd_core.slots.versions import profile_for_version
 from meshd_core.terminal.journal import WINDOW, Journal
 from meshd_core.terminal.output_chain import OutputChain
 from meshd_core.testing.corpus.cast import Cast, CastEvent, parse_size
+from meshd_core.testing.corpus.on_screen import compact, seen_on_screen
 from meshd_core.testing.corpus.truth import Truth
 from meshd_core.testing.corpus.virtual_time import run_in_virtual_time
 from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Size, StateEvent
@@ -50,8 +50,8 @@ class Emitted(Struct, frozen=True):
 
 
 class Replay(Struct, frozen=True):
-    """What the machine made of a recording. `shown`: when each of the truth's lines was first seen whole on the screen,
-    None if it never was; `drawn`: likewise the end of each prompt's reply.
+    """What the machine made of a recording. `shown`: when each of the truth's lines first stood whole on the screen,
+    None if it never did; `drawn`: likewise the end of each prompt's reply. Both are seen by `on_screen`.
     """
 
     timeline: tuple[Moment, ...]
@@ -65,18 +65,21 @@ def replay(cast: Cast, truth: Truth, profile: KindProfile, version: str, *, chan
     with tempfile.TemporaryDirectory(prefix="meshd-replay-") as folder:
         journal = Journal.open(Path(folder) / "journal", raw_bytes=_RAW_BYTES, record_bytes=_RECORD_BYTES)
         try:
-            return run_in_virtual_time(_replay(cast, truth, profile, version, channel, journal))
+            timeline, lines = run_in_virtual_time(_replay(cast, truth, profile, version, channel, journal))
         finally:
             journal.close()
+    ends = [compact(prompt.reply)[-_REPLY_END:] for prompt in truth.prompts]
+    seen = seen_on_screen(cast, [*truth.lines, *ends])
+    return Replay(timeline, lines, seen[: len(truth.lines)], seen[len(truth.lines) :])
 
 
 async def _replay(
     cast: Cast, truth: Truth, profile: KindProfile, version: str, channel: bool, journal: Journal
-) -> Replay:
+) -> tuple[tuple[Moment, ...], tuple[Emitted, ...]]:
     loop = asyncio.get_running_loop()
     errors: list[BaseException] = []
     loop.set_exception_handler(lambda _, context: errors.append(context.get("exception") or RuntimeError(context)))
-    slot = _Slot(profile, version, Size(rows=cast.header.height, cols=cast.header.width), journal, truth)
+    slot = _Slot(profile, version, Size(rows=cast.header.height, cols=cast.header.width), journal)
     checks = asyncio.create_task(slot.check_silence())
     reports: list[tuple[float, CastEvent | Observation]] = []
     if channel:
@@ -100,12 +103,10 @@ async def _replay(
 class _Slot:
     """The half of a slot that sees."""
 
-    def __init__(self, profile: KindProfile, version: str, size: Size, journal: Journal, truth: Truth) -> None:
+    def __init__(self, profile: KindProfile, version: str, size: Size, journal: Journal) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeline: list[Moment] = [Moment(0.0, "unknown")]
         self._lines: list[Emitted] = []
-        self._shown = _Shown([compact(line) for line in truth.lines])
-        self._drawn = _Shown([compact(prompt.reply)[-_REPLY_END:] for prompt in truth.prompts])
         self.tracker = ActivityTracker(profile, self._activity_changed)
         self.tracker.set_profile(profile, version)
         self._feed = Feed(journal, StateEvent(status="running", activity=self.tracker.activity))
@@ -134,7 +135,7 @@ class _Slot:
             await asyncio.sleep(_SILENCE_CHECK_S)
             self.tracker.silent(self._silence.seconds)
 
-    def finish(self, *, ended: bool) -> Replay:
+    def finish(self, *, ended: bool) -> tuple[tuple[Moment, ...], tuple[Emitted, ...]]:
         """The end of the recording; with `ended` that of the program too, whose last rows then become lines."""
         self._watch.close()
         if ended:
@@ -142,18 +143,14 @@ class _Slot:
         self.output.close()
         for fd in self._pipe:
             os.close(fd)
-        return Replay(tuple(self._timeline), tuple(self._lines), tuple(self._shown.at), tuple(self._drawn.at))
+        return tuple(self._timeline), tuple(self._lines)
 
     def _touched(self) -> None:
         self._silence.broken()
         self._watch.touched()
 
     def _look(self) -> None:
-        screen = self.output.raw_text
-        self.tracker.look(screen, self.output.raw_title)
-        text = compact(screen)
-        self._shown.look(text, self._loop.time())
-        self._drawn.look(text, self._loop.time())
+        self.tracker.look(self.output.raw_text, self.output.raw_title)
 
     def _activity_changed(self) -> None:
         activity: Activity = self.tracker.activity
@@ -165,21 +162,3 @@ class _Slot:
             self._read_to = event.end
             if event.event == "line":
                 self._lines.append(Emitted(self._loop.time(), event.data.decode()))
-
-
-class _Shown:
-    """When texts were first seen on the screen."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = texts
-        self.at: list[float | None] = [None] * len(texts)
-
-    def look(self, screen: str, now: float) -> None:
-        for index, text in enumerate(self._texts):
-            if self.at[index] is None and text and text in screen:
-                self.at[index] = now
-
-
-def compact(text: str) -> str:
-    """`text` without any space: what stays the same however rows are wrapped."""
-    return "".join(text.split())

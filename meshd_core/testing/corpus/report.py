@@ -1,11 +1,12 @@
 """The report on a corpus as a Markdown page: what is measured and how, a table for each CLI version, every failure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from meshd_core.testing.corpus.floors import FLOORS, Known, Summary, summary
+from meshd_core.testing.corpus.columns import COLUMNS, MEANING
+from meshd_core.testing.corpus.failures import Failure
+from meshd_core.testing.corpus.floors import FLOORS, Known
 from meshd_core.testing.corpus.results import Result
-from meshd_core.testing.corpus.score import DRAWING_S, FLICKER_S, GRACE_S, Failure, StateScore
 
 _MAX_TEXT = 100
 INTRODUCTION = f"""\
@@ -20,50 +21,43 @@ here. Each recording is replayed through the machine that watches a slot (termin
 transcript, screen watch, activity tracker, the rules of the agent's plugin for that version), with a clock that jumps
 from event to event: the result depends on recording and code alone.
 
-- **Right**: share of the time that has a truth in which the state was right. Where facts don't decide (between a key
-  and the program's reaction) nothing is judged. For {GRACE_S:g} s after a change of truth the state of before
-  counts too; a change that was not followed by then counts as wrong from its beginning. After the last byte of an
-  answer the agent is idle, but until the answer stands on the screen (at most {DRAWING_S:g} s) busy is right as well.
-- **Unknown**, **stuck**: shares of the same time in which that was said.
-- **Flicker**: states said for less than {FLICKER_S * 1000:g} ms that were not true then nor {GRACE_S:g} s before.
-- **Delay**: seconds from a change of truth to the state's being said, the median and the 95th percentile.
-- **Asked**: approvals whose question, options and exact command were seen, of those that the agent asked for; and the
-  95th percentile of the seconds from the question's being on the screen until then. **Dialogs**: how many they were
-  told as; more than were asked, where the agent's channels and its screen have different words.
-- **Precise**: share of the transcript's lines that somebody said: the model, the person, or the agent of what it did.
-  Banners, tips, spinners, and rows of dialogs are noise.
-- **Recall**, **doubled**: share of the model's lines (those whose look doesn't depend on markdown) that the transcript
-  holds, and lines that it holds once too often.
-- **Line delay**: seconds from a line's being whole on the screen until it is told.
-- **Screen only**: right, without the agent's own channels (its API, its status file).
-- **New version**: right / unknown / wrong, if the plugin had no data of this version. Never wrong is the aim.
-
-Floors, which tests hold each version to: right {FLOORS.accuracy:g}, flicker {FLOORS.flickers}, delay
+{MEANING}
+Floors, which tests hold each recording to: right {FLOORS.accuracy:g}, flicker {FLOORS.flickers}, delay
 {FLOORS.delay_p95:g} s (95th percentile), precise {FLOORS.precision:g}, recall {FLOORS.recall:g}, doubled
-{FLOORS.doubled}, every approval. Recordings that are known to fail are left out of that, not out of the tables.
+{FLOORS.doubled}, every approval, each as one dialog, every reply whole and once. A recording that is known to miss one
+is let off that one alone, and stands in all numbers; a second row of a version tells what they are without it. A `-`
+says that there was nothing to judge.
 """
-_COLUMNS = ("right", "unknown", "stuck", "flicker", "delay", "asked", "dialogs", "precise", "recall", "doubled",
-            "line delay", "screen only", "new version")  # fmt: skip
-
 _FAILURE_COLUMNS = ("failure in", "at (s)", "what", "expected", "got", "by")
 
 
 def page(results: Sequence[Result], known: Mapping[str, Known]) -> str:
     """The whole page."""
     by_set = [(name, list(found)) for name, found in groupby(results, lambda one: one.recording.set_name)]
-    rows = [[_title(name), str(len(found)), *_cells(found)] for name, found in by_set]
-    parts = [INTRODUCTION, "## All versions", _table(("version", "recordings", *_COLUMNS), rows)]
+    rows = [row for name, found in by_set for row in _headlines(_title(name), found, known)]
+    parts = [INTRODUCTION, "## All versions", _table(("version", "recordings", *_names()), rows)]
     for name, found in by_set:
         parts += [f"## {_title(name)}", *_section(found, known)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
+def _headlines(title: str, found: Sequence[Result], known: Mapping[str, Known]) -> Iterable[Sequence[str]]:
+    """The numbers of all recordings, and without those that are known to fail in what the number is about."""
+    failing = sum(one.recording.name in known for one in found)
+    yield [title, f"all {len(found)}", *(column.cell(found) for column in COLUMNS)]
+    if failing:
+        cells = (column.without_known(found, known) for column in COLUMNS)
+        yield [title, f"without known failures ({failing})", *cells]
+
+
 def _section(found: Sequence[Result], known: Mapping[str, Known]) -> Iterable[str]:
-    rows = [[_scenario(one), *_cells([one])] for one in found]
-    yield _table(("scenario", *_COLUMNS), rows)
+    rows = [[_scenario(one), *(column.cell([one]) for column in COLUMNS)] for one in found]
+    yield _table(("scenario", *_names()), rows)
     listed = [one for one in found if one.recording.name in known]
     if listed:
-        yield _table(("known to fail", "why"), [(_scenario(one), known[one.recording.name].reason) for one in listed])
+        entries = [(one, known[one.recording.name]) for one in listed]
+        rows = [[_scenario(one), ", ".join(entry.values()), entry.reason] for one, entry in entries]
+        yield _table(("known to fail", "in", "why"), rows)
     failures = [row for one in found for row in _failures(one)]
     yield _table(_FAILURE_COLUMNS, failures) if failures else "No failures."
 
@@ -82,41 +76,8 @@ def _alike(failure: Failure) -> tuple[str, str, str]:
     return failure.what, failure.expected, failure.rule
 
 
-def _cells(found: Sequence[Result]) -> list[str]:
-    total = summary([one.score for one in found])
-    return [
-        _share(total.accuracy),
-        _share(total.unknown),
-        _share(total.stuck),
-        str(total.flickers),
-        _pair(total.delay_p50, total.delay_p95),
-        _approvals(total),
-        str(total.dialogs) if total.approvals else "-",
-        _share(total.precision),
-        _share(total.recall),
-        str(total.doubled),
-        _pair(total.line_p50, total.line_p95),
-        _share(_part(found, lambda one: one.screen_only, "right")),
-        _unknown_version(found),
-    ]
-
-
-def _part(found: Sequence[Result], of: Callable[[Result], StateScore], what: str) -> float:
-    judged = sum(of(one).judged for one in found)
-    return sum(getattr(of(one), what) for one in found) / judged if judged else 1.0
-
-
-def _unknown_version(found: Sequence[Result]) -> str:
-    right = _part(found, lambda one: one.unknown_version, "right")
-    judged = any(one.unknown_version.judged for one in found)
-    unknown = _part(found, lambda one: one.unknown_version, "unknown") if judged else 0.0
-    return f"{_share(right)} / {_share(unknown)} / {_share(max(0.0, 1 - right - unknown))}"
-
-
-def _approvals(total: Summary) -> str:
-    if not total.approvals:
-        return "-"
-    return f"{total.approvals_seen} of {total.approvals}, {_seconds(total.approval_p95)}"
+def _names() -> Iterable[str]:
+    return (column.name for column in COLUMNS)
 
 
 def _scenario(one: Result) -> str:
@@ -126,19 +87,6 @@ def _scenario(one: Result) -> str:
 def _title(set_name: str) -> str:
     cli, _, version = set_name.partition("-")
     return f"{cli} {version}"
-
-
-def _share(value: float) -> str:
-    # Rounded down: what is not all there must not look so.
-    return f"{int(value * 1000 + 1e-6) / 1000:.3f}"
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _pair(low: float | None, high: float | None) -> str:
-    return "-" if low is None else f"{_seconds(low)} / {_seconds(high)}"
 
 
 def _quoted(text: str) -> str:

@@ -9,18 +9,19 @@ from meshd_core.contracts.kinds import AgentKind, KindProfile
 from meshd_core.slots.versions import profile_for_version, rule_holds
 from meshd_core.testing.corpus.recordings import AS_RECORDED, Profiles, Recording, Way, recordings, replayed
 from meshd_core.testing.corpus.replay import UNKNOWN_VERSION
-from meshd_core.testing.corpus.score import Score, StateScore, score
+from meshd_core.testing.corpus.score import Score, score
+from meshd_core.testing.corpus.state_score import StateScore
 
 
 class Result(Struct, frozen=True):
     """One recording: scored with all that there is, without the agent's own channels, and as a version that the kind
-    has no data of.
+    has no data of; None if that would be judged by the same rules.
     """
 
     recording: Recording
     score: Score
     screen_only: StateScore
-    unknown_version: StateScore
+    unknown_version: StateScore | None
 
 
 def results(corpus: Path, kinds: Mapping[str, AgentKind], wanted: Iterable[str] = ()) -> list[Result]:
@@ -36,8 +37,8 @@ def result(recording: Recording, profile: KindProfile) -> Result:
     full = scored(AS_RECORDED)
     bare = scored(Way(channel=False)) if recording.truth.channel else full
     differs = differs_by_version(profile, recording.truth.version)
-    unknown = scored(Way(known=False)) if differs else full
-    return Result(recording, full, bare.states, unknown.states)
+    unknown = scored(Way(known=False)).states if differs else None
+    return Result(recording, full, bare.states, unknown)
 
 
 def differs_by_version(profile: KindProfile, version: str) -> bool:

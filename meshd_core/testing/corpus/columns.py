@@ -1,0 +1,127 @@
+"""The columns of the report's tables: what each tells of one recording or of many, and what it means."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from meshd_core.testing.corpus.floors import Known, Summary, Times, summary
+from meshd_core.testing.corpus.results import Result
+from meshd_core.testing.corpus.state_score import DRAWING_S, FLICKER_S, GRACE_S, StateScore
+
+NOTHING = "-"
+"""There was nothing to judge."""
+
+
+class Column(Struct, frozen=True):
+    """`metrics`: the floors (see `floors.Floors`) that the cell is about."""
+
+    name: str
+    cell: Callable[[Sequence[Result]], str]
+    metrics: tuple[str, ...] = ()
+
+    def without_known(self, found: Sequence[Result], known: Mapping[str, Known]) -> str:
+        """The cell of those recordings that are not known to miss one of the floors that it is about."""
+        held = [one for one in found if not self._exempt(known.get(one.recording.name))]
+        return self.cell(held) if held else NOTHING
+
+    def _exempt(self, entry: Known | None) -> bool:
+        return entry is not None and any(metric in entry.values() for metric in self.metrics)
+
+
+def _of(name: str, cell: Callable[[Summary], str], *metrics: str) -> Column:
+    return Column(name, lambda found: cell(summary([one.score for one in found])), metrics)
+
+
+def _share(value: float | None) -> str:
+    # Rounded down: what is not all there must not look so.
+    return NOTHING if value is None else f"{int(value * 1000 + 1e-6) / 1000:.3f}"
+
+
+def _times(found: Times, *, median: bool = False) -> str:
+    if found.p50 is None or found.p95 is None or found.max is None:
+        return NOTHING
+    values = [found.p50, found.p95, found.max] if median else [found.p95, found.max]
+    return f"{' / '.join(f'{value:.2f}' for value in values)} ({found.count})"
+
+
+def _limited(total: Summary) -> str:
+    one = total.limited
+    return f"{one.said} of {one.waits}, {_share(one.said_s / one.wait_s)}" if one.waits else NOTHING
+
+
+def _approvals(total: Summary) -> str:
+    delay = NOTHING if total.approval_p95 is None else f"{total.approval_p95:.2f}"
+    return f"{total.approvals_seen} of {total.approvals}, {delay}" if total.approvals else NOTHING
+
+
+def _replies(total: Summary) -> str:
+    return f"{total.replies - total.replies_missing} of {total.replies}" if total.replies else NOTHING
+
+
+def _right(states: Sequence[StateScore | None]) -> str:
+    judged = sum(one.judged for one in states if one is not None)
+    return _share(sum(one.right for one in states if one is not None) / judged if judged else None)
+
+
+def _unknown_version(found: Sequence[Result]) -> str:
+    states = [one.unknown_version for one in found if one.unknown_version is not None]
+    judged = sum(one.judged for one in states)
+    if not judged:
+        return NOTHING
+    right, unknown = sum(one.right for one in states) / judged, sum(one.unknown for one in states) / judged
+    return f"{_share(right)} / {_share(unknown)} / {_share(max(0.0, 1 - right - unknown))}"
+
+
+COLUMNS = (
+    _of("judged", lambda total: _share(total.judged)),
+    _of("right", lambda total: _share(total.accuracy), "accuracy"),
+    _of("unknown", lambda total: _share(total.unknown), "accuracy"),
+    _of("stuck", lambda total: _share(total.stuck), "accuracy"),
+    _of("flicker", lambda total: str(total.flickers), "flickers"),
+    _of("→ busy", lambda total: _times(total.to_busy), "delay_p95"),
+    _of("→ idle", lambda total: _times(total.to_idle), "delay_p95"),
+    _of("→ waiting", lambda total: _times(total.to_waiting), "delay_p95"),
+    _of("idle after last byte", lambda total: _times(total.idle, median=True), "delay_p95"),
+    _of("limited said", _limited),
+    _of("asked", _approvals, "approvals"),
+    _of("dialogs", lambda total: str(total.dialogs) if total.approvals else NOTHING, "dialogs"),
+    _of("precise", lambda total: _share(total.precision), "precision"),
+    _of("recall", lambda total: _share(total.recall), "recall"),
+    _of("doubled", lambda total: str(total.doubled), "doubled"),
+    _of("replies whole", _replies, "replies_missing"),
+    _of("replies doubled", lambda total: str(total.replies_doubled) if total.replies else NOTHING, "replies_doubled"),
+    _of("line delay", lambda total: _times(total.line_delays, median=True)),
+    Column("screen only", lambda found: _right([one.screen_only for one in found]), ("accuracy",)),
+    Column("new version", _unknown_version, ("accuracy",)),
+)
+MEANING = f"""\
+- **Judged**: share of the recordings' time that is judged for its state. Where facts don't decide (between a key and
+  the program's reaction) nothing is, nor are states that were true for {GRACE_S:g} s or less, seen or missed.
+- **Right**: share of the judged time in which the state was right. For {GRACE_S:g} s after a change of truth the state
+  of before is not judged; a change that was not followed by then counts as wrong from its beginning. After the last
+  byte of an answer the agent is idle, but until the answer stands on the screen (at most {DRAWING_S:g} s) busy is right
+  as well.
+- **Unknown**, **stuck**: shares of the same time in which that was said.
+- **Flicker**: states said for less than {FLICKER_S * 1000:g} ms that were not true then nor {GRACE_S:g} s before.
+- **→ busy**, **→ idle**, **→ waiting**: seconds from a change of truth to the state's being said, the 95th percentile
+  and the maximum, and of how many changes. States that were said before they were true are no changes. To idle the
+  time begins when the answer stands on the screen.
+- **Idle after last byte**: seconds from the last byte of a turn's answer, as the fake model sent it, to the first idle
+  that stays, with no excuse for drawing: median, 95th percentile, maximum, and of how many turns.
+- **Limited said**: in how many of the waits after a 429 `limited` was said, and for which share of their time;
+  all tries of one prompt are one wait.
+- **Asked**: approvals whose question, options and exact command were seen, of those that the agent asked for; and the
+  95th percentile of the seconds from the question's being on the screen until then. **Dialogs**: how many they were
+  told as.
+- **Precise**: share of the transcript's lines that somebody said: the model, the person, or the agent of what it did.
+  Banners, tips, spinners, and rows of dialogs are noise.
+- **Recall**, **doubled**: share of the model's lines (those that fit a row and whose look doesn't depend on markdown)
+  that the transcript holds, and lines that it holds once too often.
+- **Replies whole**, **replies doubled**: of the model's replies that were sent whole, those that stand in the
+  transcript in one piece, letter by letter; and those that stand there more often than they were said.
+- **Line delay**: seconds from the output that made a line whole on the screen until it is told: median, 95th
+  percentile, maximum, and of how many lines.
+- **Screen only**: right, without the agent's own channels (its API, its status file).
+- **New version**: right / unknown / wrong, if the plugin had no data of this version. Never wrong is the aim. Nothing
+  is told where the plugin has no rule that depends on the version.
+"""

@@ -1,0 +1,36 @@
+"""How long after a change of truth a state was said. States that were said before the change took no time: they are
+left out, as zeros would make every other delay look rare.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from meshd_core.testing.corpus.spans import Segment, Span, held, within
+from meshd_core.testing.corpus.truth import Truth
+from meshd_core.types import ActivityState
+
+
+class Delay(Struct, frozen=True):
+    """Seconds from when `state` was true until it was said, or until the truth changed again."""
+
+    state: ActivityState
+    seconds: float
+
+
+def until_idle_stays(truth: Truth, spans: Sequence[Span], said: Sequence[Segment]) -> Iterator[float]:
+    """For each end of a turn: seconds from the model's last byte until `idle` was said for good.
+
+    For good: until the truth changed again, and if it wasn't said by then, all that time.
+    """
+    last_bytes = {round(prompt.last_byte, 3) for prompt in truth.prompts if prompt.last_byte is not None}
+    for span in spans:
+        if span.states != ("idle",) or span.start not in last_bytes:
+            continue
+        since = span.end
+        for piece in reversed(list(within(said, span.start, span.end))):
+            if piece.state != "idle":
+                break
+            since = piece.start
+        if since > span.start or not held(said, span):
+            yield since - span.start
