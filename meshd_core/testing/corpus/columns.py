@@ -37,11 +37,11 @@ def _share(value: float | None) -> str:
     return NOTHING if value is None else f"{int(value * 1000 + 1e-6) / 1000:.3f}"
 
 
-def _times(found: Times, *, median: bool = False) -> str:
+def _times(found: Times, *, median: bool = False, of: str = "") -> str:
     if found.p50 is None or found.p95 is None or found.max is None:
         return NOTHING
     values = [found.p50, found.p95, found.max] if median else [found.p95, found.max]
-    return f"{' / '.join(f'{value:.2f}' for value in values)} ({found.count})"
+    return f"{' / '.join(f'{value:.2f}' for value in values)} ({found.count}{of})"
 
 
 def _limited(total: Summary) -> str:
@@ -77,17 +77,17 @@ COLUMNS = (
     _of("right", lambda total: _share(total.accuracy), "accuracy"),
     _of("unknown", lambda total: _share(total.unknown), "accuracy"),
     _of("stuck", lambda total: _share(total.stuck), "accuracy"),
-    _of("flicker", lambda total: str(total.flickers), "flickers"),
+    _of("flicker", lambda total: str(total.flickers) if total.judged or total.flickers else NOTHING, "flickers"),
     _of("→ busy", lambda total: _times(total.to_busy), "delay_p95"),
     _of("→ idle", lambda total: _times(total.to_idle), "delay_p95"),
     _of("→ waiting", lambda total: _times(total.to_waiting), "delay_p95"),
-    _of("idle after last byte", lambda total: _times(total.idle, median=True), "delay_p95"),
+    _of("idle after last byte", lambda total: _times(total.idle, median=True, of=f" of {total.turns}"), "delay_p95"),
     _of("limited said", _limited),
     _of("asked", _approvals, "approvals"),
     _of("dialogs", lambda total: str(total.dialogs) if total.approvals else NOTHING, "dialogs"),
     _of("precise", lambda total: _share(total.precision), "precision"),
     _of("recall", lambda total: _share(total.recall), "recall"),
-    _of("doubled", lambda total: str(total.doubled), "doubled"),
+    _of("doubled", lambda total: NOTHING if total.recall is None else str(total.doubled), "doubled"),
     _of("replies whole", _replies, "replies_missing"),
     _of("replies doubled", lambda total: str(total.replies_doubled) if total.replies else NOTHING, "replies_doubled"),
     _of("line delay", lambda total: _times(total.line_delays, median=True)),
@@ -107,7 +107,8 @@ MEANING = f"""\
   and the maximum, and of how many changes. States that were said before they were true are no changes. To idle the
   time begins when the answer stands on the screen.
 - **Idle after last byte**: seconds from the last byte of a turn's answer, as the fake model sent it, to the first idle
-  that stays, with no excuse for drawing: median, 95th percentile, maximum, and of how many turns.
+  that stays, with no excuse for drawing: median, 95th percentile, maximum, and of how many turns
+  (idle was said before the last byte in the others: too early, or the turn was too short to be told).
 - **Limited said**: in how many of the waits after a 429 `limited` was said, and for which share of their time;
   all tries of one prompt are one wait.
 - **Asked**: approvals whose question, options and exact command were seen, of those that the agent asked for; and the

@@ -18,10 +18,11 @@ class Delay(Struct, frozen=True):
     seconds: float
 
 
-def until_idle_stays(truth: Truth, spans: Sequence[Span], said: Sequence[Segment]) -> Iterator[float]:
+def until_idle_stays(truth: Truth, spans: Sequence[Span], said: Sequence[Segment]) -> Iterator[float | None]:
     """For each end of a turn: seconds from the model's last byte until `idle` was said for good.
 
-    For good: until the truth changed again, and if it wasn't said by then, all that time.
+    For good: until the truth changed again, and if it wasn't said by then, all that time. None: it had been said
+    before the last byte, and was not taken back.
     """
     last_bytes = {round(prompt.last_byte, 3) for prompt in truth.prompts if prompt.last_byte is not None}
     for span in spans:
@@ -32,5 +33,4 @@ def until_idle_stays(truth: Truth, spans: Sequence[Span], said: Sequence[Segment
             if piece.state != "idle":
                 break
             since = piece.start
-        if since > span.start or not held(said, span):
-            yield since - span.start
+        yield None if since == span.start and held(said, span) else since - span.start

@@ -39,8 +39,9 @@ class Summary(Struct, frozen=True):
     to_busy: Times
     to_idle: Times
     to_waiting: Times
+    turns: int
     idle: Times
-    """From a turn's last byte, with no excuse for drawing."""
+    """From a turn's last byte, with no excuse for drawing; without turns in which idle was said before it."""
     limited: Limited
     approvals: int
     approvals_seen: int
@@ -126,7 +127,8 @@ def summary(scores: Sequence[Score]) -> Summary:
         to_busy=to("busy"),
         to_idle=to("idle"),
         to_waiting=to("waiting"),
-        idle=times(delay for state in states for delay in state.idle_delays),
+        turns=sum(len(state.idle_delays) for state in states),
+        idle=times(delay for state in states for delay in state.idle_delays if delay is not None),
         limited=Limited(
             sum(one.waits for one in limited), sum(one.said for one in limited),
             sum(one.wait_s for one in limited), sum(one.said_s for one in limited),

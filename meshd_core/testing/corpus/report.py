@@ -17,12 +17,13 @@ INTRODUCTION = f"""\
 Real agent CLIs were recorded while they talked to a fake model, without a network, through the scenarios of
 `meshd_core.testing.corpus.scenarios`: each byte of the terminal with its time (`tests/corpus`, asciicast v2). What was
 true meanwhile comes from what the fake model saw and from what the scenario typed, never from the rules that are judged
-here. Each recording is replayed through the machine that watches a slot (terminal,
-transcript, screen watch, activity tracker, the rules of the agent's plugin for that version), with a clock that jumps
-from event to event: the result depends on recording and code alone.
+here. Each recording is replayed through the machine that watches a slot (terminal, transcript, screen watch,
+activity tracker, the rules of the agent's plugin for that version), with a clock that jumps from event to event: the
+result depends on recording and code alone. What stood on the screen when is seen apart from that machine, after each
+output.
 
 {MEANING}
-Floors, which tests hold each recording to: right {FLOORS.accuracy:g}, flicker {FLOORS.flickers}, delay
+Floors, which tests hold each recording to: right {FLOORS.accuracy:g}, flicker {FLOORS.flickers}, delay of all changes
 {FLOORS.delay_p95:g} s (95th percentile), precise {FLOORS.precision:g}, recall {FLOORS.recall:g}, doubled
 {FLOORS.doubled}, every approval, each as one dialog, every reply whole and once. A recording that is known to miss one
 is let off that one alone, and stands in all numbers; a second row of a version tells what they are without it. A `-`

@@ -45,8 +45,8 @@ class StateScore(Struct, frozen=True):
     stuck: float
     flickers: int
     delays: tuple[Delay, ...]
-    idle_delays: tuple[float, ...]
-    """From the last byte of each turn until `idle` stays, with no excuse for drawing."""
+    idle_delays: tuple[float | None, ...]
+    """From the last byte of each turn until `idle` stays, with no excuse for drawing; None: it was said before."""
     limited: Limited
 
 
@@ -64,7 +64,7 @@ def score_states(truth: Truth, replay: Replay, failures: list[Failure]) -> State
     judged = right = unknown = stuck = 0.0
     delays: list[Delay] = []
     for span in judged_spans:
-        if not span.states:
+        if not span.states or span.end <= span.start:
             continue
         arrived = _arrival(span, true, said)
         if len(span.states) == 1 and not _held_at_change(said, span, changes):

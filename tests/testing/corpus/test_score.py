@@ -88,7 +88,7 @@ def test_idle_after_the_last_byte_is_the_first_that_stays_however_long_the_answe
         ([(0.0, "idle"), (2.0, "busy"), (7.5, "idle")], (1.5,)),
         ([(0.0, "idle"), (2.0, "busy"), (6.1, "idle"), (7.0, "busy"), (7.4, "idle")], (1.4,)),
         ([(0.0, "idle"), (2.0, "busy")], (4.0,)),
-        ([(0.0, "idle"), (2.0, "busy"), (5.9, "idle")], ()),
+        ([(0.0, "idle"), (2.0, "busy"), (5.9, "idle")], (None,)),
     ):
         states = _scored(truth, said, (7.6, "an answer"), shown=(7.2,)).states
         assert states.idle_delays == pytest.approx(strict)
