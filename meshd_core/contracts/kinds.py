@@ -278,6 +278,13 @@ class AgentSession:
         """The agent's full answer to `turn`, or None where only the screen knows. Called once, when the turn ended."""
         return None
 
+    async def answer(self, dialog_key: str, choice: str) -> bool:
+        """Answer the question that was reported with this `dialog_key`; `choice` is `accept` or `deny`.
+
+        False, also for what is not open any more: nothing was answered, and core presses the kind's key, if it has one.
+        """
+        return False
+
     async def messages(self) -> Conversation | None:
         """The conversation as the agent's own records hold it; None: this kind has none.
 

@@ -14,6 +14,7 @@ from meshd_core.types import Conversation
 log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 3.0
 MESSAGES_TIMEOUT_S = 3.0
 """Less than another node waits for an answer."""
 _WATCH_PAUSE_S = 1.0
@@ -95,6 +96,17 @@ class AgentChannel:
             found.append(await session.messages())
         except Exception:
             self._blame("reading messages")
+
+    async def answer(self, dialog_key: str, choice: str) -> bool:
+        """Answer a question through the agent's own channels; False where only its keys can."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await self._session.answer(dialog_key, choice)
+        except TimeoutError:
+            log.warning("the agent's own channel took no answer in time", extra={"slot": self._slot})
+        except Exception:
+            self._blame("answering a dialog")
+        return False
 
     async def finished(self, turn: Turn) -> bool:
         """Whether the agent's own records show that it took the prompt and is done with it."""

@@ -1,6 +1,7 @@
 """What a person does to an agent beside prompting it: press keys, interrupt, answer a dialog, change the size.
 
-An answer is bound to its dialog: it is typed only while that very dialog is the one on the screen, and only once.
+An answer is bound to its dialog: it is typed only while that very dialog is the one on the screen, and only once. Keys
+may wait for a prompt that is being typed, so the screen is looked at again right before each write.
 """
 
 import asyncio
@@ -10,8 +11,9 @@ from meshd_core.contracts.kinds import Keys
 from meshd_core.errors import DialogChanged, InvalidField, NotSupported, Overloaded, SlotNotRunning, SlotWaiting
 from meshd_core.pty.errors import WriteClosed, WriteError
 from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.agent_channel import ANSWER_TIMEOUT_S
 from meshd_core.slots.key_names import strokes
-from meshd_core.slots.keyboard import Keyboard
+from meshd_core.slots.keyboard import KEYS_WAIT_S, Keyboard
 from meshd_core.types import Dialog
 
 WRITE_TIMEOUT_S = 5.0
@@ -19,7 +21,7 @@ PAUSE_S = 0.1
 """Between writes that must not be read as one: Escape and what follows, the two Escapes of an interrupt."""
 CLOSES_WITHIN_S = 3.0
 """How long an answered dialog may take to go away before the answer says `closed: false`."""
-ANSWER_TAKES_S = WRITE_TIMEOUT_S + CLOSES_WITHIN_S
+ANSWER_TAKES_S = ANSWER_TIMEOUT_S + KEYS_WAIT_S + WRITE_TIMEOUT_S + CLOSES_WITHIN_S
 """How long an answer to a dialog may take in all."""
 ENDS_WITHIN_S = 3.0
 """How long an interrupted turn may take to end before the interrupt is answered."""
@@ -37,14 +39,15 @@ class Hands:
     def __init__(
         self, slot: str, keys: Keys, keyboard: Keyboard, tracker: ActivityTracker, *, look: Callable[[], None],
         wait: Callable[[Callable[[], bool], float], Awaitable[bool]], interrupted: Callable[[], None],
-        typed: Callable[[], None],
+        typed: Callable[[], None], answered_itself: Callable[[str, str], Awaitable[bool]],
     ) -> None:  # fmt: skip
         """`look()` judges the screen as it is now; `wait(reached, timeout_s)` waits for a change of activity or dialog;
         `interrupted()` is called right before the keys of an interrupt reach an agent that is at work, `typed()` before
-        a person's own keys.
+        a person's own keys; `answered_itself(key, choice)` answers a dialog through the agent's own channel, if it can.
         """
         self._slot, self.keys, self._keyboard, self._tracker = slot, keys, keyboard, tracker
         self._look, self._wait, self._interrupted, self._typed = look, wait, interrupted, typed
+        self._answered_itself = answered_itself
         self._answered: str | None = None
 
     async def press(self, keys: list[str]) -> int:
@@ -79,36 +82,70 @@ class Hands:
         writes = self.keys.interrupt
         if not writes:
             raise NotSupported(f"{self._slot}: this kind has no way to interrupt", hint="send keys, as C-c")
+        if not self._at_work():
+            return
+        for _ in range(INTERRUPTS):
+            async with self._keyboard.keys():
+                await self._interrupt(writes)
+            if await self._wait(lambda: self._tracker.activity.state not in _WORKING, ENDS_WITHIN_S / INTERRUPTS):
+                break
+
+    async def _interrupt(self, writes: tuple[str, ...]) -> None:
+        for number, keys in enumerate(writes):
+            if number:
+                await asyncio.sleep(PAUSE_S)
+            if not self._at_work():
+                return
+            if number == 0 and self._tracker.activity.state in _WORKING:
+                self._interrupted()
+            await _told(self._keyboard.write(keys.encode(), WRITE_TIMEOUT_S), self._slot)
+
+    def _at_work(self) -> bool:
+        """Whether there may be a turn to interrupt, by the screen as it is now. Raises SlotWaiting."""
         self._look()
         state = self._tracker.activity.state
-        if state == "idle":
-            return
         if state == "onboarding":
             hint = f"'meshd attach {self._slot}' shows it"
             raise SlotWaiting(f"{self._slot} is at a screen that a person must answer", hint=hint)
-        if state in _WORKING:
-            self._interrupted()
-        for _ in range(INTERRUPTS):
-            await self._write_all([keys.encode() for keys in writes])
-            if await self._wait(lambda: self._tracker.activity.state not in _WORKING, ENDS_WITHIN_S / INTERRUPTS):
-                break
+        return state != "idle"
 
     async def answer(self, dialog_id: str, choice: str) -> bool:
         """Answer the open dialog; whether it went away in time. Raises DialogChanged, InvalidField, NotSupported."""
         self._require_running()
         self._look()
-        dialog = self._require_same(dialog_id)
-        keys = self._keys_of(dialog, choice)
-        self._answered = dialog_id
-        try:
-            await self._write_all([keys.encode()])
-        except Overloaded:
-            self._answered = None
-            raise
+        self._require_choice(self._require_same(dialog_id), choice)
+        key = self._tracker.dialog_key
+        if key is None or not await self._tell(dialog_id, key, choice):
+            await self._press_answer(dialog_id, choice)
         closed = await self._wait(lambda: self._gone(dialog_id), CLOSES_WITHIN_S)
         if not closed and self._answered == dialog_id:
             self._answered = None  # it takes another answer
         return closed
+
+    async def _tell(self, dialog_id: str, key: str, choice: str) -> bool:
+        """Answer through the agent's own channel; False if it takes no answers."""
+        self._answered = dialog_id
+        told = False
+        try:
+            told = await self._answered_itself(key, choice)
+        finally:
+            if not told and self._answered == dialog_id:
+                self._answered = None
+        return told
+
+    async def _press_answer(self, dialog_id: str, choice: str) -> None:
+        async with self._keyboard.keys():
+            self._require_running()
+            self._look()
+            dialog = self._require_same(dialog_id)
+            self._require_choice(dialog, choice)
+            keys = self._keys_for(choice)
+            self._answered = dialog_id
+            try:
+                await _told(self._keyboard.write(keys.encode(), WRITE_TIMEOUT_S), self._slot)
+            except Overloaded:
+                self._answered = None
+                raise
 
     def _require_same(self, dialog_id: str) -> Dialog:
         dialog = self._tracker.dialog
@@ -122,7 +159,7 @@ class Hands:
             raise DialogChanged(f"this dialog of {self._slot} is being answered already")
         return dialog
 
-    def _keys_of(self, dialog: Dialog, choice: str) -> str:
+    def _require_choice(self, dialog: Dialog, choice: str) -> None:
         name = self._slot
         if self._tracker.activity.state == "onboarding":
             # Some of these screens have a default that ends the agent, and what they ask is for a person to decide.
@@ -131,10 +168,13 @@ class Hands:
         if choice not in offered and choice != "deny":
             hint = f"it offers: {', '.join(offered)}" if offered else "only 'deny' is known to be safe here"
             raise InvalidField(f"the dialog has no choice {choice[:40]!r}", hint=hint, field="choice")
+
+    def _keys_for(self, choice: str) -> str:
         # To deny, never what a row names: what a number stands for may have changed since the screen was read.
         accept = self._tracker.option_keys.get("accept") or self.keys.accept
         keys = {"accept": accept, "deny": self.keys.deny}.get(choice)
         if keys is None:
+            name = self._slot
             raise NotSupported(f"{name}: this kind has no key for {choice!r}", hint=f"'meshd attach {name}'")
         return keys
 

@@ -94,10 +94,13 @@ class Slot:
             on_stop=self._memory.stopping, on_change=self._state_changed, on_begin=self._run_began,
             on_end=self._run_ended, spawn_task=self._tasks.spawn,
         )  # fmt: skip
+        self._channel = AgentChannel(
+            self.name, plan.kind, self._tracker.observe, self._version_known, self._tasks.spawn
+        )
         self.hands = Hands(
             section.name, plan.profile.keys, self._keyboard, self._tracker,
             look=self._look, wait=self._changes.wait, interrupted=self.queue.interrupted,
-            typed=self.queue.human.typed,
+            typed=self.queue.human.typed, answered_itself=self._channel.answer,
         )  # fmt: skip
         self.terminal = SharedTerminal(
             section.name, self._journal, self._output, self._life, self.hands,
@@ -110,9 +113,6 @@ class Slot:
         self._announcer.open(self._views)
         self._life.exit = self.feed.newest_exit()
         self._life.forbid(plan.unavailable)
-        self._channel = AgentChannel(
-            self.name, plan.kind, self._tracker.observe, self._version_known, self._tasks.spawn
-        )
         self._prompts = Prompts()
         self._conversation = ConversationView(self._channel, self.feed, self._prompts, self._output.filtered)
         self._screen_watch = ScreenWatch(self._look)

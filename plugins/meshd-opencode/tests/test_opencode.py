@@ -69,6 +69,7 @@ class Api:
             "/session/ses_1/message?limit=100": [],
         }
         self.streams: list[asyncio.StreamWriter] = []
+        self.posted: list[tuple[str, object]] = []
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,6 +82,11 @@ class Api:
             self.streams.append(writer)
             self.event("server.connected")
             return
+        elif head.startswith("POST "):
+            length = int(head.lower().split("content-length: ")[1].split("\r\n")[0])
+            self.posted.append((path, json.loads(await reader.readexactly(length))))
+            status = b"200 OK" if path in self.answers else b"404 Not Found"
+            writer.write(b"HTTP/1.1 %s\r\nContent-Length: 4\r\n\r\ntrue" % status)
         else:
             body = json.dumps(self.answers[path]).encode()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -142,6 +148,25 @@ async def test_work_permission_and_rest_are_reported_as_they_come() -> None:
         api.status("idle")
         assert (await seen.get()).state == "idle"
         assert session.version() == "1.18.33"
+
+
+@pytest.mark.anyio
+async def test_a_permission_is_answered_by_its_id_whatever_the_terminal_has_marked() -> None:
+    async with running_api() as api, watching(api) as (session, seen):
+        api.answers["/permission/per_1/reply"] = api.answers["/permission/per_2/reply"] = True
+        asked = {"sessionID": "ses_1", "permission": "bash", "patterns": ["x"]}
+        for key in ("per_1", "per_2", "per_3"):
+            api.event("permission.asked", id=key, **asked)
+            assert (await seen.get()).dialog_key == "per_1"
+        assert await session.answer("per_1", "accept")
+        assert await session.answer("per_2", "deny")
+        assert not await session.answer("per_3", "accept")  # the server says no
+        assert not await session.answer("per_9", "accept")
+        assert [body for _, body in api.posted] == [{"reply": "once"}, {"reply": "reject"}, {"reply": "once"}]
+        api.event("permission.replied", sessionID="ses_1", requestID="per_1", reply="once")
+        assert (await seen.get()).dialog_key == "per_2"
+        assert not await session.answer("per_1", "accept")
+    assert KIND.profile.keys.accept is None
 
 
 @pytest.mark.anyio

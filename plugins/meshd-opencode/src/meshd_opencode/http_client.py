@@ -1,4 +1,4 @@
-"""As much of an HTTP/1.1 client as OpenCode's local API needs: GET with Basic authentication, bodies in pieces.
+"""As much of an HTTP/1.1 client as OpenCode's local API needs: Basic authentication, bodies in pieces.
 
 A connection for each request; loopback only. Every wait has a timeout.
 """
@@ -97,26 +97,29 @@ def _chunk_size(line: bytes) -> int:
 
 
 @asynccontextmanager
-async def get(address: Address, path: str) -> AsyncIterator[Response]:
-    """`GET path`. Raises ApiError if nothing answers."""
+async def request(address: Address, path: str, body: bytes | None = None) -> AsyncIterator[Response]:
+    """`GET path`, or `POST path` with JSON. Raises ApiError if nothing answers."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", address.port, limit=_HEAD_BYTES)
     except OSError as error:
         raise ApiError(f"no connection to port {address.port}: {type(error).__name__}") from error
     try:
-        writer.write(_request(address, path))
+        writer.write(_request(address, path, body))
         yield await _head(reader)
     finally:
         writer.close()
 
 
-def _request(address: Address, path: str) -> bytes:
+def _request(address: Address, path: str, body: bytes | None) -> bytes:
     credentials = base64.b64encode(f"{address.username}:{address.password}".encode()).decode()
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{address.port}\r\nAuthorization: Basic {credentials}\r\n"
-        "Accept: application/json, text/event-stream\r\nConnection: close\r\n\r\n"
-    ).encode()
+    sent = "" if body is None else f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    head = (
+        f"{'GET' if body is None else 'POST'} {path} HTTP/1.1\r\nHost: 127.0.0.1:{address.port}\r\n"
+        f"Authorization: Basic {credentials}\r\nAccept: application/json, text/event-stream\r\n{sent}"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + (body or b"")
 
 
 async def _head(reader: asyncio.StreamReader) -> Response:
@@ -136,7 +139,13 @@ async def _head(reader: asyncio.StreamReader) -> Response:
 
 async def get_body(address: Address, path: str) -> bytes:
     """The body of `GET path`. Raises ApiError for any status but 200."""
-    async with get(address, path) as response:
+    async with request(address, path) as response:
         if response.status != 200:
             raise ApiError(f"status {response.status}")
         return await response.read()
+
+
+async def post(address: Address, path: str, body: bytes) -> bool:
+    """`POST path` with JSON; False for a status that refuses it. Raises ApiError if nothing answers."""
+    async with request(address, path, body) as response:
+        return response.status in (200, 204)

@@ -56,7 +56,8 @@ PROFILE = KindProfile(
     sanitize=SanitizeRules(trailing_mention="@", leading_slash=True, refuse=(r"\A\s*(?:exit|quit|:q)\s*\Z",)),
     # Ctrl-C clears a draft, closes a dialog, and ends the program if there is neither.
     exit=ExitRecipe(keys=("\x03", "\x03", "\x03"), grace_s=5.0, term_grace_s=5.0),
-    keys=Keys(accept="\r", deny="\x1b", interrupt=("\x1b", "\x1b")),
+    # No key accepts: Enter takes the option that is marked, which may be "Allow always". The API accepts.
+    keys=Keys(deny="\x1b", interrupt=("\x1b", "\x1b")),
     transcript=TRANSCRIPT,
     api_complete=True,
 )

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,7 +26,7 @@ from meshd_opencode.api_types import (
     StoredSession,
 )
 from meshd_opencode.conversation import conversation
-from meshd_opencode.http_client import Address, ApiError, get, get_body
+from meshd_opencode.http_client import Address, ApiError, get_body, post, request
 from meshd_opencode.state import AgentState
 from meshd_opencode.turns import find_answer
 
@@ -84,6 +85,17 @@ class OpenCodeSession(AgentSession):
         """The assistant's text of the whole turn, or None if the API doesn't tell it in time."""
         return await wait_for_reply(lambda: self._present_answer(turn))
 
+    async def answer(self, dialog_key: str, choice: str) -> bool:
+        """Answer the permission `dialog_key`, whatever option the terminal has marked. False: not open, or unheard."""
+        reply = {"accept": "once", "deny": "reject"}.get(choice)
+        if reply is None or not self._state.is_permission(dialog_key):
+            return False
+        try:
+            body = msgspec.json.encode({"reply": reply})
+            return await post(self._address, f"/permission/{quote(dialog_key, safe='')}/reply", body)
+        except ApiError:
+            return False
+
     async def messages(self) -> Conversation:
         """The conversation that was last in use in this run, or that was resumed; none before the first prompt."""
         session = self._conversation or self._resumed or await self._used_since_start()
@@ -102,7 +114,7 @@ class OpenCodeSession(AgentSession):
 
     async def _follow(self, report: Callable[[Observation], None]) -> None:
         await get_body(self._address, "/session/status")
-        async with get(self._address, "/event") as response:
+        async with request(self._address, "/event") as response:
             if response.status != 200:
                 raise ApiError(f"status {response.status}")
             stream = response.events(SILENCE_S)

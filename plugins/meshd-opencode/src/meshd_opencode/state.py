@@ -45,6 +45,10 @@ class AgentState:
     def answered(self, request: str) -> bool:
         return self._asked.pop(request, None) is not None
 
+    def is_permission(self, request: str) -> bool:
+        """Whether `request` is open, and may be allowed or rejected; a question wants words."""
+        return request in self._asked and bool(self._asked[request].permission)
+
     def observation(self) -> Observation | None:
         """What to report; None before the first work: the server is up before the terminal takes keys."""
         if self._asked:
