@@ -119,7 +119,7 @@ MEANING = f"""\
 - **Recall**, **doubled**: share of the model's lines (those that fit a row and whose look doesn't depend on markdown)
   that the transcript holds, and lines that it holds once too often.
 - **Replies whole**, **replies doubled**: of the model's replies that were sent whole, those that stand in the
-  transcript in one piece, letter by letter; and those that stand there more often than they were said.
+  transcript in one piece, letter by letter; and those of which it holds a row or all more often than they were said.
 - **Line delay**: seconds from the output that made a line whole on the screen until it is told: median, 95th
   percentile, maximum, and of how many lines.
 - **Screen only**: right, without the agent's own channels (its API, its status file).

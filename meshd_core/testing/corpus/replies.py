@@ -9,16 +9,21 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from meshd_core.testing.corpus.agent_words import EARLIER
 from meshd_core.testing.corpus.replay import Replay
 from meshd_core.testing.corpus.truth import Truth
 from meshd_core.testing.model_plan import SHELL_TOOLS, plan_answer
 
 _SIGNS = re.compile(r"[\W_]+")
+_MIN_ROW = 12
+"""Letters and digits: a shorter row may be a part of anything."""
 _FENCE = re.compile(r"^```.*$", re.MULTILINE)
 
 
 class ReplyScore(Struct, frozen=True):
-    """`said`: replies that were sent whole; those of them that the transcript holds less or more often."""
+    """`said`: replies that were sent whole; those of them that the transcript holds less often; and of those that it
+    holds more often, wholly or in part, what it holds again.
+    """
 
     said: int
     missing: tuple[str, ...]
@@ -30,10 +35,18 @@ def score_replies(truth: Truth, replay: Replay) -> ReplyScore:
     tape = "".join(_letters(line.text) for line in replay.lines)
     typed = "\n".join(_letters(prompt.text) for prompt in truth.prompts)
     replies = list(_whole_replies(truth))
-    said = "\n".join([*map(_letters, replies), typed])
-    times = [(reply, tape.count(_letters(reply)) - said.count(_letters(reply))) for reply in dict.fromkeys(replies)]
-    missing = [reply for reply, more in times for _ in range(-more)]
-    doubled = [reply for reply, more in times for _ in range(more)]
+    cut = {prompt.reply for prompt in truth.prompts} - {*replies}
+    said = "\n".join([typed, *map(_letters, [*replies, *cut, *EARLIER.get(truth.scenario, ())])])
+
+    def more(text: str) -> int:
+        return tape.count(_letters(text)) - said.count(_letters(text))
+
+    rows = [line.text for line in replay.lines if len(_letters(line.text)) >= _MIN_ROW and more(line.text) > 0]
+    missing = [reply for reply in dict.fromkeys(replies) for _ in range(-more(reply))]
+    doubled = []
+    for reply in dict.fromkeys(replies):
+        again = [row for row in rows if _letters(row) in _letters(reply)]
+        doubled += [reply] * more(reply) or again[:1]
     return ReplyScore(len(replies), tuple(missing), tuple(doubled))
 
 

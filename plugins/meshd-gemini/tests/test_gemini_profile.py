@@ -7,6 +7,7 @@ import pytest
 from meshd_gemini.profile import PROFILE
 
 from meshd_core.slots.activity import ActivityTracker
+from meshd_core.terminal.transcript_live import RowRules
 
 RULE_LINE, TOP, FOOT = "─" * 120, "▄" * 120, "▀" * 120
 HINTS = " " * 104 + "? for shortcuts"
@@ -133,7 +134,17 @@ def test_the_input_box_holds_the_draft_and_not_the_prompt_before(draft: str) -> 
 
 @pytest.mark.parametrize(
     "row",
-    [" " * 500, "│ 1. " + "x" * 495, " > " + "x" * 497, "─" * 500, "▄" * 500, "│ │ x │ │", f"{RULE_LINE}\n\n > x", ""],
+    [
+        " " * 500,
+        " ⠸ x (esc to cancel".ljust(500),
+        "│ 1. " + "x" * 495,
+        " > " + "x" * 497,
+        "─" * 500,
+        "▄" * 500,
+        "│ │ x │ │",
+        f"{RULE_LINE}\n\n > x",
+        "",
+    ],
 )
 def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -> None:
     screen = f"{row}\n" * 200
@@ -171,3 +182,13 @@ def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str,
     assert tracker.dialog is not None
     keys = tracker.option_keys
     assert [(one.id, one.label, one.default, keys.get(one.id)) for one in tracker.dialog.options] == options
+
+
+def test_a_spinner_that_a_resize_left_above_the_answer_is_not_where_the_live_rows_begin() -> None:
+    left = f"✦ word1\n word2\n\n ⠴ Thinking... (esc to cancel, 1s)\n   ? for shortcuts\n{RULE_LINE}\n"
+    screen = f"{left}✦ word1 word2\n  word3 END\n\n{HINTS}\n{INPUT}"
+    rows = screen.split("\n")
+    live = RowRules(PROFILE.transcript).live_row(rows)
+    assert live is not None
+    assert "  word3 END" in rows[:live]
+    assert RowRules(PROFILE.transcript).live_row(BUSY.split("\n")) == BUSY.count("\n", 0, BUSY.index("⠸"))

@@ -163,15 +163,16 @@ def test_what_was_typed_is_neither_doubled_nor_found_in_its_echo() -> None:
 
 
 def test_a_reply_is_whole_once_or_doubled_however_it_is_wrapped() -> None:
-    reply = "word1 word2 word3"
+    reply = "words of a reply that is longer than a row"
     truth = _truth((0.0, IDLE), prompts=(_prompt("ask", reply, 2.0), _prompt("and", reply, 4.0)))
-    first, second = [(3.0, "● word1 word2"), (3.1, "  word3")], [(4.0, "● word1"), (4.0, "  word2 word3")]
+    first = [(3.0, "● words of a reply that is"), (3.1, "  longer than a row")]
+    second = [(4.0, "● words of"), (4.0, "  a reply that is longer than a row")]
     for lines, missing, doubled in (
         ([*first, *second], 0, 0),
-        ([*first, (3.9, "● word1"), *second], 0, 0),
         (first, 1, 0),
         ([*first, *second, *first], 0, 1),
-        ([*first, second[0], (4.1, "  word3")], 1, 0),
+        ([*first, first[0], *second], 0, 1),
+        ([*first, second[0]], 1, 0),
     ):
         replies = _scored(truth, [], *lines).replies
         assert (replies.said, len(replies.missing), len(replies.doubled)) == (2, missing, doubled)

@@ -63,7 +63,8 @@ TRANSCRIPT = TranscriptRules(
     live=(
         rf"^{_STATUS}\n─{{20}}",
         _BOX,
-        r"^ [\u2800-\u28ff] [^\n]*\(esc to cancel",
+        # Not one that a resize left above the answer, which is drawn again below it.
+        r"^ [\u2800-\u28ff] [^\n]*\(esc to cancel(?!(?:[^\n]*\n)+✦ )",
         r"^  Queued \(press ↑ to edit\):\n",
         rf"^ ?╭─{{20}}[^\n]*\n(?: ?│[^\n]*\n){{1,60}}? ?│ +●? ?1\. [^\n]*\n{_FOOT}",
     ),
