@@ -7,6 +7,7 @@ import pytest
 from meshd_claude.profile import PROFILE
 
 from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.input_box import InputBox
 
 RULE_LINE = "─" * 120
 INPUT = f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · ? for shortcuts"
@@ -112,6 +113,11 @@ def test_the_input_box_holds_the_draft(draft: str) -> None:
     screen = f"● earlier\n{RULE_LINE}\n❯\u00a0{draft}\n{RULE_LINE}\n  ⏸ manual mode on"
     found = list(re.finditer(PROFILE.submit.input_box, screen, re.MULTILINE | re.DOTALL))[-1]
     assert "".join(found.group(1).split()) == "".join(draft.split())
+
+
+def test_a_row_that_looks_like_a_rule_does_not_hide_the_input_box() -> None:
+    screen = f"● a row of rules:\n{RULE_LINE}\n\n{RULE_LINE}\n❯\u00a0half a line\n{RULE_LINE}\n  ⏸ manual mode on"
+    assert InputBox(lambda: PROFILE.submit, lambda: screen).text() == "halfaline"
 
 
 @pytest.mark.parametrize(

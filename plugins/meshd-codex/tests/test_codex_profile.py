@@ -148,6 +148,15 @@ def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -
     assert time.process_time() - started < 0.5
 
 
+def test_the_input_box_takes_little_time_where_each_row_could_be_the_last() -> None:
+    """Half a second and more before; the box is read every 20 ms while a prompt is typed."""
+    screen = "› x\n" + (" " * 2 + "· " * 249 + "\n\n") * 100
+    started = time.process_time()
+    for _ in range(3):
+        assert len(list(re.finditer(PROFILE.submit.input_box or "", screen, re.MULTILINE | re.DOTALL))) == 1
+    assert time.process_time() - started < 0.2
+
+
 @pytest.mark.parametrize(
     ("screen", "options"),
     [

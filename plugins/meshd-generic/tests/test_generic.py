@@ -1,5 +1,6 @@
 """The generic kind: options become a profile, and nothing is claimed that can't be seen."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from meshd_generic import GenericKind, GenericOptions
 
 from meshd_core.api import LaunchSpec
+from meshd_core.slots.input_box import InputBox
 
 KIND = GenericKind()
 
@@ -84,3 +86,13 @@ def test_an_example_is_a_whole_agent_in_some_forty_lines(example: Path) -> None:
     assert profile.proves == "completed"
     assert {rule.state for rule in profile.rules} >= {"busy", "idle"}
     assert len(text.splitlines()) <= 45
+
+
+def test_in_pis_example_a_row_that_looks_like_a_rule_does_not_hide_the_editor() -> None:
+    example = tomllib.loads((Path(__file__).parents[1] / "examples/pi.toml").read_text())
+    profile = KIND.profile_for(msgspec.convert(example["slots"][0]["options"], GenericOptions))
+    rule = "─" * 120
+    screen = f" said:\n{rule}\n\n{rule}\n half a line\n{rule}\n~/src\n 0.0%/200k"
+    assert InputBox(lambda: profile.submit, lambda: screen).text() == "halfaline"
+    live = list(re.finditer(profile.transcript.live[1], screen, re.MULTILINE))[-1]
+    assert screen[live.start() :].startswith(f"{rule}\n half")

@@ -17,8 +17,9 @@ from meshd_core.api import (
 )
 
 # The input box stands between two rules; where it is seen, no trust, key or login screen can be up: without this, a
-# conversation about those screens would look like one.
-_INPUT_BOX = r"^─{20}[^\n]*\n❯[^\n]*\n(?:(?!─{20})[^\n]*\n){0,30}─{20}"
+# conversation about those screens would look like one. The rule below may be the one above of the next match: a row of
+# an answer that looks like a rule would hide the box else.
+_INPUT_BOX = r"^─{20}[^\n]*\n❯[^\n]*\n(?:(?!─{20})[^\n]*\n){0,30}(?=─{20})"
 _NO_INPUT_BOX = rf"\A(?![\s\S]*{_INPUT_BOX})[\s\S]*?"
 _CHOICES = (
     DialogOption("accept", "Yes"), DialogOption("deny", "No"),
@@ -104,7 +105,7 @@ PROFILE = KindProfile(
         settle_s=0.5,
         confirm_s=4.0,
         second_enter=True,
-        input_box=r"^─{20}[^\n]*\n❯?((?:(?!─{20})[^\n]*\n){1,30}?)─{20}",
+        input_box=r"^─{20}[^\n]*\n❯?((?:(?!─{20})[^\n]*\n){1,30}?)(?=─{20})",
         sees_drafts=True,
         refusal=r"^● Unknown command: [^\n]*",
         # Ctrl-U takes half a line; a folded paste is one character. On an empty box it does nothing, where a Ctrl-C

@@ -91,7 +91,8 @@ PROFILE = KindProfile(
         min_settle_s=0.06,
         confirm_s=4.0,
         second_enter=True,
-        input_box=r"^(?:›|(?=!))(.?(?:(?!^[›!]).)*?)\n *\n  [^\n]* · [^\n]*(?:\n[^\n]*)?\s*\Z",
+        # What is tried at each row gives nothing back, as in `_HINT`.
+        input_box=r"^(?:›|(?=!))(.?(?:(?!^[›!]).)*?)\n *\n  (?=[^\n]* · )[^\n]*+(?:\n[^\n]*+)?+\s*+\Z",
         sees_drafts=True,
         refusal=r"^• Unrecognized command [^\n]*",
         # Ctrl-U and Ctrl-K take what stands before and behind the cursor, which is at the beginning where Codex puts an
