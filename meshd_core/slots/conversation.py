@@ -28,6 +28,8 @@ WITHHELD = "[output withheld: what filters leave of a long text is too short to 
 MAX_LINES_BYTES = MAX_TEXT_CHARS
 """Of the terminal's lines, the newest: of these it is the end that matters."""
 KEPT_PROMPTS = 200
+KEPT_PROMPTS_BYTES = 4 * 1024 * 1024
+"""Of a slot's kept prompts, the newest; at least one."""
 _READ_LINES = 5000
 _LINE = "line-"
 _MOST_DIGITS = 18
@@ -50,7 +52,8 @@ class Prompts:
     """The newest prompts that were typed in the present run by this daemon."""
 
     def __init__(self) -> None:
-        self._typed: deque[Prompted] = deque(maxlen=KEPT_PROMPTS)
+        self._typed: deque[Prompted] = deque()
+        self._bytes = 0
         self.after_line = 0
         """Number of the last line before the present run; 0 if this daemon didn't see it begin."""
 
@@ -60,17 +63,28 @@ class Prompts:
     def begin(self, after_line: int) -> None:
         """A run begins, or was adopted: nothing of it was typed yet."""
         self._typed.clear()
+        self._bytes = 0
         self.after_line = after_line
 
     def noting(self, record: Record) -> Record:
         """`record` that also remembers what is entered."""
+        text = ""
 
         def noted(entry: Entry, *stages: Stage) -> None:
+            nonlocal text
+            if "writing" in stages:
+                text = entry.text  # where no more can be proven, it is gone before Enter
             record(entry, *stages)
             if "entered" in stages and not any(one.entry is entry for one in self._typed):
-                self._typed.append(Prompted(entry, entry.text))
+                self._keep(Prompted(entry, text))
 
         return noted
+
+    def _keep(self, prompted: Prompted) -> None:
+        self._typed.append(prompted)
+        self._bytes += _bytes(prompted.text)
+        while len(self._typed) > KEPT_PROMPTS or (self._bytes > KEPT_PROMPTS_BYTES and len(self._typed) > 1):
+            self._bytes -= _bytes(self._typed.popleft().text)
 
     def replied(self, entry: Entry, last_n: int) -> None:
         """The reply to `entry` is known; its lines end with line `last_n`."""
@@ -232,4 +246,8 @@ def _index(messages: Sequence[Message], id: str) -> int:
 def _size(message: Message) -> int:
     tool = message.tool
     texts = (message.text,) if tool is None else (message.text, tool.name, tool.command)
-    return sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return sum(_bytes(text) for text in texts)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -244,3 +245,11 @@ def test_a_query_that_makes_no_sense_is_told(daemon: DaemonProcess, query: str) 
     with pytest.raises(HttpFailure) as failure:
         page(daemon, "told", query)
     assert (failure.value.status, failure.value.code) == (422, "invalid_field")
+
+
+def test_a_prompt_of_which_no_more_can_be_proven_than_that_it_was_written_is_shown(make_daemon: Any) -> None:
+    daemon: DaemonProcess = make_daemon('[[slots]]\nname = "cat"\nkind = "generic"\ncommand = ["cat"]\n')
+    receipt = daemon.inject("cat", "words of mine")
+    assert receipt.capped
+    prompts = [one for one in page(daemon, "cat").messages if one.role == "user"]
+    assert [(one.text, one.receipt) for one in prompts] == [("words of mine", receipt.id)]
