@@ -4,6 +4,7 @@ It is on disk with the prompt's receipt: the daemon that knows of a draft can di
 """
 
 import logging
+from collections.abc import Callable
 
 from meshd_core.errors import Overloaded
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore
@@ -12,24 +13,33 @@ log = logging.getLogger(__name__)
 
 
 class DraftHold:
-    """Holds one slot's queue while there is a draft."""
+    """Holds one slot's queue while there is a draft. Where drafts are `seen()`, nothing is held and nothing cleared
+    before its time: the typist empties the box for the next prompt, and only then.
+    """
 
-    def __init__(self, store: ReceiptStore) -> None:
-        self._store = store
+    def __init__(self, store: ReceiptStore, seen: Callable[[], bool]) -> None:
+        self._store, self._seen = store, seen
         self._entry: Entry | None = None
 
     @property
     def draft(self) -> Draft | None:
-        """What is there; None: nothing, type on."""
+        """Why nothing may be typed; None: type on."""
+        return None if self._seen() else self.left
+
+    @property
+    def left(self) -> Draft | None:
+        """What may be there, whether or not it holds the queue."""
         return None if self._entry is None else self._entry.draft
 
     @property
     def clearable(self) -> bool:
-        """Whether keys can remove it, as far as is known."""
+        """Whether keys can remove it, as far as is known, and now is the time."""
         return self.draft in ("paste", "draft")
 
     def take(self, entry: Entry, draft: Draft | None = None) -> None:
         """Hold for `entry`, which is about to be recorded (or, without `draft`, was found on disk so)."""
+        if self._entry is not entry:
+            self.release()  # one at a time: whatever stands there is now `entry`'s
         entry.draft = draft or entry.draft
         self._entry = entry
 

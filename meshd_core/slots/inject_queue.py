@@ -81,7 +81,7 @@ class InjectQueue:
         self._kick = asyncio.Event()
         self._typing: asyncio.Timeout | None = None
         self._typist: Typist | None = None
-        self._hold = DraftHold(store)
+        self._hold = DraftHold(store, lambda: self._profile.submit.sees_drafts)
         self._strangers_draft = False
         self.human = TypingHold(self._kick.set)
         self.accepted = 0
@@ -343,7 +343,7 @@ class InjectQueue:
             return
         try:
             async with asyncio.timeout(None) as self._typing:
-                await typist.type(entry)
+                await typist.type(entry, self._hold.left)
         except TimeoutError:
             return  # agent_exited has ended the entry
         except NotNow:
@@ -411,10 +411,11 @@ class InjectQueue:
         return turn.id in self._finishing
 
     async def _clear_draft(self, typist: Typist) -> None:
-        paste_open = self._hold.draft == "paste"
         try:
             async with asyncio.timeout(None) as self._typing:
-                cleared = await typist.clear_draft(paste_open)
+                cleared = await typist.clear_draft(self._hold.left == "paste")
+        except NotNow:
+            return
         except (TimeoutError, TypingFailed):
             cleared = False
         finally:
@@ -436,6 +437,8 @@ class InjectQueue:
         for stage in stages:
             entry.move(stage)
         self._store.save(entry)
+        if "writing" in stages:
+            self._hold.release()  # it is typed into an empty box
         self._tell(entry)
 
     def _tell(self, entry: Entry) -> None:

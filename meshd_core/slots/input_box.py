@@ -46,18 +46,22 @@ class InputBox:
 
     @property
     def draft(self) -> bool:
-        """Whether a text is seen in it."""
-        return self._recipe().sees_drafts and bool(self.text())
+        """Whether a text may stand in it: also if it can't be seen, as a long one hides it."""
+        return self._recipe().sees_drafts and self.text() != ""
 
     async def holds_draft(self) -> bool:
-        """Whether a text stands in it, and not only for a moment; also if it can't be seen: a long one hides it."""
-        if not self._recipe().sees_drafts:
-            return False
+        """Whether a text may stand in it, and not only for a moment."""
         for _ in range(round(_STANDS_S / _POLL_S)):
-            if self.text() == "":
+            if not self.draft:
                 return False
             await asyncio.sleep(_POLL_S)
-        return self.text() != ""
+        return self.draft
+
+    async def seen(self) -> bool:
+        """Wait until it is on the screen, which may just be drawn anew; False if it isn't in time. True of a kind
+        whose box needn't be seen.
+        """
+        return not self._recipe().sees_drafts or await self._becomes(lambda text: text is not None)
 
     async def fills(self) -> bool:
         """Wait until a text is seen in it; False if none is in time."""

@@ -15,7 +15,7 @@ from meshd_core.clock import monotonic, now_ms
 from meshd_core.contracts.kinds import KindProfile, SubmitRecipe, Turn
 from meshd_core.pty.errors import WriteTimeout
 from meshd_core.slots.input_box import InputBox
-from meshd_core.slots.receipts import Entry
+from meshd_core.slots.receipts import Draft, Entry
 from meshd_core.slots.sanitize import PASTE_END, PASTE_START
 from meshd_core.types import ReceiptError, Stage
 
@@ -93,54 +93,98 @@ class Typist:
         self._terminal = terminal
         self._finished = finished
         self.profile = profile
+        """For the next prompt; what is being typed goes on by the one that it began with."""
+        self._began_with: KindProfile | None = None
         self._record = record
         self._box = InputBox(lambda: self._recipe, terminal.typed_text)
         self._unsent = False
 
     @property
-    def _recipe(self) -> SubmitRecipe:
-        return self.profile.submit
+    def _profile(self) -> KindProfile:
+        return self._began_with or self.profile
 
-    async def type(self, entry: Entry) -> None:
-        """Type `entry` as far as the kind can prove it; sets `capped` there.
+    @property
+    def _recipe(self) -> SubmitRecipe:
+        return self._profile.submit
+
+    async def type(self, entry: Entry, left: Draft | None = None) -> None:
+        """Type `entry` as far as the kind can prove it; sets `capped` there. `left`: what may be of an earlier one.
 
         Raises TypingFailed, TypingInDoubt, and before anything is typed NotNow and DraftStands.
         """
         keys = self._terminal.keys_written
-        async with self._terminal.prompt():
-            if self._terminal.keys_written == keys:
-                await self._empty_box(entry)
-            if self._terminal.keys_written != keys:
-                raise NotNow
-            mark = await self._enter(entry)
-            # Until there is proof: opencode reads its box some time after Enter, and would take keys along.
-            if entry.submit and not entry.capped:
-                await self._confirm(entry, mark)
+        try:
+            async with self._terminal.prompt():
+                self._began_with = self.profile
+                await self._empty_box(entry, keys, left)
+                self._require_no_keys(keys)
+                mark = await self._enter(entry)
+                # Until there is proof: opencode reads its box some time after Enter, and would take keys along.
+                if entry.submit and not entry.capped:
+                    await self._confirm(entry, mark)
+        finally:
+            self._began_with = None
 
     @property
     def draft(self) -> bool:
-        """Whether the input box is seen to hold a text."""
+        """Whether a draft may stand in the input box: it is not seen to be empty."""
         return self._box.draft
 
-    async def _empty_box(self, entry: Entry) -> None:
+    async def clear_draft(self, paste_open: bool) -> bool:
+        """Empty the input box of a kind whose box can't be seen; False if there is no key for that, or a dialog.
+
+        Raises NotNow if a person's keys came first, TypingFailed.
+        """
+        keys = self._terminal.keys_written
+        async with self._terminal.prompt():
+            self._require_no_keys(keys)
+            if self._recipe.clear is None or self._terminal.dialog_open:
+                return False
+            if paste_open:
+                await self._close_paste()
+            return await self._clear(self._recipe.clear)
+
+    def _require_no_keys(self, since: int) -> None:
+        """Raises NotNow if a person pressed keys since there were `since`: what they type must not be erased."""
+        if self._terminal.keys_written != since:
+            raise NotNow
+
+    async def _empty_box(self, entry: Entry, keys: int, left: Draft | None) -> None:
         """Remove what a person or a failure left in the input box, and say so in the receipt."""
+        self._require_no_keys(keys)
         unsent, self._unsent = self._unsent, False
-        if unsent:
-            await self._box.fills()
+        if left == "paste" and not self._terminal.dialog_open:
+            await self._close_paste()
+        if unsent or left is not None:
+            await self._box.fills()  # claude puts an interrupted prompt back some time after it is idle
         if not await self._box.holds_draft():
             return
         for _ in range(_CLEARINGS):
+            self._require_no_keys(keys)
             before = self._box.text()
-            if not await self.clear_draft(False):
+            if self._recipe.clear is None or not await self._clear(self._recipe.clear):
                 break
+            if DRAFT_CLEARED not in entry.changes:
+                entry.changes = (*entry.changes, DRAFT_CLEARED)
             if await self._box.empties():
-                if DRAFT_CLEARED not in entry.changes:
-                    entry.changes = (*entry.changes, DRAFT_CLEARED)
                 return
-            if self._box.text() == before:
+            if before is not None and self._box.text() == before:
                 break
         if self._box.draft:
             raise DraftStands
+
+    async def _close_paste(self) -> None:
+        if self._bracketed():
+            await self._write(PASTE_END.encode())
+            await asyncio.sleep(_POLL_S)
+
+    async def _clear(self, keys: str) -> bool:
+        """Press the keys that empty the box; False if a dialog is open, which would take them."""
+        if self._terminal.dialog_open:
+            return False
+        await self._write(keys.encode())
+        await asyncio.sleep(_AFTER_CLEAR_S)
+        return True
 
     async def _enter(self, entry: Entry) -> int:
         """Type the text and press Enter; the count of work seen before."""
@@ -158,30 +202,22 @@ class Typist:
             # Without a pause the two stages are one write to the disk: nothing happens between them.
             self._record(entry, "written")
             before_enter = ("echoed",) if await self._settle(entry.text) else ()
+        seen = await self._box.seen()
         if self._terminal.dialog_open:
             raise TypingInDoubt(self._failure("dialog_opened", "a dialog opened before Enter; it was not pressed"))
+        if not seen:
+            raise TypingInDoubt(self._failure("box_not_seen", "no input box was seen; Enter was not pressed"))
         if self._terminal.keys_written != keys:
             raise TypingInDoubt(self._failure("keys_between", "keys came between text and Enter; it was not pressed"))
         mark, entry.joined = self._terminal.worked, self._terminal.at_work
         entry.raw_mark = self._terminal.raw_head
         entry.line_mark = self._terminal.last_n
         entry.entered_ms = now_ms()
-        if self.profile.proves == "written":
+        if self._profile.proves == "written":
             entry.cap()  # before Enter, so that a crash right after it leaves no doubt to resolve
         self._record(entry, *before_enter, "entered")
         await self._write(self._recipe.enter.encode())
         return mark
-
-    async def clear_draft(self, paste_open: bool) -> bool:
-        """Close an open paste and empty the input box; False if this kind has no key for that."""
-        if self._recipe.clear is None or self._terminal.dialog_open:
-            return False
-        if paste_open and self._bracketed():
-            await self._write(PASTE_END.encode())
-            await asyncio.sleep(_POLL_S)
-        await self._write(self._recipe.clear.encode())
-        await asyncio.sleep(_AFTER_CLEAR_S)
-        return True
 
     async def _confirm(self, entry: Entry, mark: int) -> None:
         keys = self._terminal.keys_written
@@ -206,6 +242,8 @@ class Typist:
             if await self._proven(entry, mark, self._recipe.confirm_s):
                 self._record(entry, "submitted")
                 return
+        if self._gone(entry.text):
+            raise TypingInDoubt(self._failure("no_sign_of_work", "the input box was emptied, but no work began"))
         raise TypingInDoubt(
             self._failure("not_confirmed", f"no sign of work within {self._recipe.confirm_s:g} s after Enter")
         )
@@ -230,7 +268,7 @@ class Typist:
         return False
 
     def _gone(self, text: str) -> bool:
-        """Whether the agent took `text` out of its box, and no command of its own: work will begin, however late."""
+        """Whether `text`, which is no command of the agent's own, is out of its box: work may begin, however late."""
         return not text.startswith("/") and self._recipe.sees_drafts and self._box.text() == ""
 
     def _enter_is_safe(self, text: str) -> bool:

@@ -13,7 +13,7 @@ from meshd_core.errors import HumanTyping
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.human_typing import TypingHold
 from meshd_core.slots.inject_queue import InjectQueue
-from meshd_core.slots.receipts import Entry, ReceiptStore
+from meshd_core.slots.receipts import Draft, Entry, ReceiptStore
 from meshd_core.types import InjectRequest
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +31,7 @@ class InstantTypist:
         self.typed: list[str] = []
         self.queue: InjectQueue
 
-    async def type(self, entry: Entry) -> None:
+    async def type(self, entry: Entry, left: Draft | None) -> None:
         self.typed.append(entry.text)
         entry.capped = True
         self.queue.record(entry, "writing", "written", "entered")

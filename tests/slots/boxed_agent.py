@@ -1,0 +1,71 @@
+"""An agent with an input box that can be read, as the typist's terminal: what it is sent changes what it shows."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from meshd_core.contracts.kinds import KindProfile, SubmitRecipe
+
+PROFILE = KindProfile(
+    name="boxed", title="Boxed", commands=("boxed",), install_hint="", proves="completed",
+    submit=SubmitRecipe(
+        settle_s=0.2, confirm_s=0.1, input_box=r"^> (.*?)\n--", sees_drafts=True, clear="\x15",
+    ),
+)  # fmt: skip
+
+
+class BoxedAgent:
+    """Its box is drawn while it holds at most `shows` characters; Ctrl-U takes `clears` of them from the end."""
+
+    def __init__(self, text: str = "", *, shows: int = 400, clears: int = 1000) -> None:
+        self.text, self.shows, self.clears = text, shows, clears
+        self.written: list[str] = []
+        self.prompts: list[str] = []
+        self.works = True
+        self.takes = True
+        self.hides = False
+        self.after: Callable[[str], None] = lambda written: None
+        """Called after each write."""
+        self.worked = 0
+        self.dialog_open = False
+        self.raw_head = self.last_n = self.keys_written = 0
+        self.bracketed_paste = True
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def prompt(self) -> AsyncIterator[None]:
+        async with self._turn:
+            yield
+
+    def typed_text(self) -> str:
+        return "" if self.hides or len(self.text) > self.shows else f"> {self.text}\n--"
+
+    def screen_rows(self) -> list[str]:
+        return self.typed_text().split("\n")
+
+    def lines_after(self, n: int) -> list[str]:
+        return []
+
+    async def wait_worked(self, past: int, timeout_s: float) -> bool:
+        if self.worked <= past:
+            await asyncio.sleep(min(timeout_s, 0.01))
+        return self.worked > past
+
+    async def write(self, data: bytes, timeout_s: float) -> None:
+        text = data.decode()
+        self.written.append(text)
+        for key in re.findall(r"\x1b\[20[01]~|.", text, re.DOTALL):
+            if key == "\x15":
+                self.text = self.text[: -self.clears]
+            elif key == "\r":
+                self._enter()
+            elif not key.startswith("\x1b"):
+                self.text += key
+        self.after(text)
+
+    def _enter(self) -> None:
+        if self.takes:
+            self.prompts.append(self.text)
+            self.text = ""
+            self.worked += self.works

@@ -1,0 +1,197 @@
+"""What a prompt does to a text that stands in the input box, and what it says of its own end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from meshd_core.clock import now_ms
+from meshd_core.contracts.kinds import KindProfile, Observation, Turn
+from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.inject_queue import InjectQueue
+from meshd_core.slots.receipts import Entry, ReceiptStore
+from meshd_core.slots.typist import DraftStands, NotNow, TypingInDoubt, Typist
+from meshd_core.types import InjectRequest, Stage
+from tests.slots.boxed_agent import PROFILE, BoxedAgent
+
+pytestmark = pytest.mark.anyio
+BLIND = replace(PROFILE, submit=replace(PROFILE.submit, sees_drafts=False))
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd_core.slots.input_box._DRAWN_S", 0.1)
+    monkeypatch.setattr("meshd_core.slots.typist._TAKEN_S", 0.1)
+
+
+def entry(text: str = "a prompt") -> Entry:
+    return Entry(
+        id="1@n", slot="s", node="n", text=text, submit=True, when="idle", created_ms=now_ms(), expires_ms=0,
+        changes=(), principal="p", key=None, fingerprint="f",
+    )  # fmt: skip
+
+
+async def _not_finished(turn: Turn) -> bool:
+    return False
+
+
+def moved(one: Entry, *stages: Stage) -> None:
+    for stage in stages:
+        one.move(stage)
+
+
+def typist(agent: BoxedAgent) -> Typist:
+    return Typist(agent, PROFILE, moved, _not_finished)
+
+
+async def test_a_draft_that_is_too_long_to_be_seen_is_cleared_whole() -> None:
+    agent = BoxedAgent("x" * 4000)
+    one = entry()
+    await typist(agent).type(one)
+    assert agent.prompts == ["a prompt"]
+    assert one.changes == ("draft_cleared",)
+
+
+@pytest.mark.parametrize("draft", ["x" * 4000, "x" * 20], ids=["never seen", "seen"])
+async def test_nothing_is_typed_over_a_draft_that_keys_do_not_remove(draft: str) -> None:
+    agent = BoxedAgent(draft, clears=1)
+    one, by = entry(), typist(agent)
+    with pytest.raises(DraftStands):
+        await by.type(one)
+    assert set(agent.written) == {"\x15"}
+    assert one.changes == ("draft_cleared",)
+    assert by.draft
+    agent.text = ""
+    assert not by.draft
+
+
+async def test_keys_that_come_while_a_draft_is_cleared_are_not_erased() -> None:
+    agent = BoxedAgent("x" * 20, clears=4)
+
+    def press(written: str) -> None:
+        agent.keys_written += 1
+        agent.text += "of a person"
+
+    agent.after = press
+    with pytest.raises(NotNow):
+        await typist(agent).type(entry())
+    assert (agent.written, agent.text) == (["\x15"], "x" * 16 + "of a person")
+
+
+async def test_enter_is_not_pressed_where_no_input_box_is_seen() -> None:
+    agent = BoxedAgent()
+
+    def hide(written: str) -> None:
+        agent.hides = True
+
+    agent.after = hide
+    with pytest.raises(TypingInDoubt) as doubt:
+        await typist(agent).type(entry())
+    assert doubt.value.error.code == "box_not_seen"
+    assert "\r" not in agent.written
+
+
+async def test_what_is_being_typed_goes_on_by_the_profile_that_it_began_with() -> None:
+    agent = BoxedAgent()
+    by = typist(agent)
+    other: KindProfile = replace(PROFILE, submit=replace(PROFILE.submit, enter="other"))
+
+    def change(written: str) -> None:
+        by.profile = other
+
+    agent.after = change
+    await by.type(entry())
+    assert agent.written[-1] == "\r"
+    with pytest.raises(TypingInDoubt):
+        await by.type(entry())
+    assert agent.written[-1] == "other"
+
+
+@asynccontextmanager
+async def queue_of(
+    agent: BoxedAgent, folder: Path, profile: KindProfile = PROFILE, draft: bool = False
+) -> AsyncIterator[tuple[InjectQueue, ReceiptStore]]:
+    """A queue at work; with `draft`, after an earlier daemon died while it typed a prompt."""
+    tracker = ActivityTracker(profile, lambda: None)
+    tracker.observe(Observation("api", "test", "idle"))
+    store = ReceiptStore(folder / "receipts.db")
+
+    async def no_reply(one: Entry) -> None:
+        return None
+
+    queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, lambda: None, no_reply, lambda: 9.0)
+    if draft:
+        before = entry("of before")
+        moved(before, "accepted", "writing")
+        store.save(before)
+        queue.load()
+    in_doubt = queue.in_doubt()
+    queue.agent_started(Typist(agent, profile, queue.record, _not_finished))
+    if in_doubt is not None:
+        queue.doubt(in_doubt, paste_open=True)
+    worker = asyncio.ensure_future(queue.run())
+    try:
+        yield queue, store
+    finally:
+        worker.cancel()
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("takes", "stage", "code"), [(True, "unknown", "no_sign_of_work"), (False, "failed", "not_confirmed")]
+)
+async def test_a_prompt_that_the_agent_took_without_a_sign_of_work_may_still_happen(
+    tmp_path: Path, takes: bool, stage: Stage, code: str
+) -> None:
+    agent = BoxedAgent()
+    agent.works, agent.takes = False, takes
+    async with queue_of(agent, tmp_path) as (queue, _):
+        receipt = await queue.wait(queue.accept(InjectRequest(text="a prompt"), "p", None), "completed", 20)
+    assert receipt.error is not None
+    assert (receipt.stage, receipt.error.code) == (stage, code)
+
+
+async def test_what_a_person_wrote_is_not_cleared_before_a_prompt_is_due(tmp_path: Path) -> None:
+    agent = BoxedAgent("half a line of a person")
+    async with queue_of(agent, tmp_path, draft=True) as (queue, store):
+        await asyncio.sleep(0.5)
+        assert (agent.written, queue.held) == ([], None)
+        receipt = await queue.wait(queue.accept(InjectRequest(text="a prompt"), "p", None), "submitted", 20)
+        assert (receipt.changes, agent.prompts) == (("draft_cleared",), ["a prompt"])
+        assert agent.written[0] == "\x1b[201~"
+        before = store.get("1@n")
+        assert before is not None and before.settled
+
+
+async def test_a_box_that_cannot_be_read_is_cleared_when_no_keys_are_being_pressed(tmp_path: Path) -> None:
+    agent = BoxedAgent("of before")
+    async with queue_of(agent, tmp_path, BLIND, draft=True) as (queue, _):
+        async with agent.prompt():
+            await asyncio.sleep(0.3)
+            assert (agent.written, queue.held) == ([], "paste")
+        async with asyncio.timeout(20):
+            while queue.held is not None:
+                await asyncio.sleep(0.02)
+    assert agent.written == ["\x1b[201~", "\x15"]
+
+
+async def test_a_dialog_that_opens_meanwhile_gets_no_clearing_keys(tmp_path: Path) -> None:
+    agent = BoxedAgent("of before")
+
+    def ask(written: str) -> None:
+        agent.dialog_open = True
+
+    agent.after = ask
+    async with queue_of(agent, tmp_path, BLIND, draft=True) as (queue, _):
+        async with asyncio.timeout(20):
+            while queue.held != "person":
+                await asyncio.sleep(0.02)
+    assert agent.written == ["\x1b[201~"]
