@@ -110,7 +110,7 @@ MEANING = f"""\
   that stays, with no excuse for drawing: median, 95th percentile, maximum, and of how many turns
   (idle was said before the last byte in the others: too early, or the turn was too short to be told).
 - **Limited said**: in how many of the waits after a 429 `limited` was said, and for which share of their time;
-  all tries of one prompt are one wait.
+  all tries of one prompt are one wait. Busy is right as well: some agents don't show why they wait.
 - **Asked**: approvals whose question, options and exact command were seen, of those that the agent asked for; and the
   95th percentile of the seconds from the question's being on the screen until then. **Dialogs**: how many they were
   told as.
