@@ -28,7 +28,7 @@ class BoxedAgent:
         self.after: Callable[[str], None] = lambda written: None
         """Called after each write."""
         self.worked = 0
-        self.dialog_open = False
+        self.dialog_open = self.at_work = False
         self.raw_head = self.last_n = self.keys_written = 0
         self.bracketed_paste = True
         self._turn = asyncio.Lock()
