@@ -109,6 +109,7 @@ class InjectQueue:
             self._hold.draft or ("person" if self._strangers_draft else None),
             "typing" if self.human.active else None,
             self._readiness.obstacle(steer) if self._typist is not None else None,
+            "quiet" if self._typist is not None and self._readiness.settling else None,
         ]
         return QueueReport(
             blocked_by=tuple(block for block in found if block is not None), length=len(self._queue),
@@ -201,6 +202,7 @@ class InjectQueue:
     def agent_started(self, typist: Typist) -> None:
         """A run of the agent begins (or was adopted); prompts are typed by `typist` from now on."""
         self._typist = typist
+        self._readiness.run_began()
         self.activity_changed()
 
     def close(self) -> None:
@@ -313,7 +315,8 @@ class InjectQueue:
         """Until something changed, the next expiry, or the next look at a silent terminal."""
         until = min((entry.expires_ms for entry in self._queue), default=None)
         pause = _LONGEST_WAIT_S if until is None else max(0.01, min(_LONGEST_WAIT_S, (until - now_ms()) / 1000))
-        if (self._queue and not self._tracker.has_evidence) or self._hold.clearable:
+        waits = not self._tracker.has_evidence or self._readiness.settling
+        if (self._queue and waits) or self._hold.clearable:
             pause = min(pause, _QUIET_POLL_S)
         if self._strangers_draft:
             pause = min(pause, _DRAFT_POLL_S)
@@ -332,7 +335,7 @@ class InjectQueue:
             self._end(entry, "expired", ReceiptError(code="expired", message="it waited longer than expires_s"))
         if self._strangers_draft and self._typist is not None:
             self._strangers_draft = self._typist.draft
-        if not self._queue or self._typist is None or self.held is not None:
+        if not self._queue or self._typist is None or self.held is not None or self._readiness.settling:
             return None
         head = self._queue[0]
         return head if self._readiness.ready(head.when == "steer") else None

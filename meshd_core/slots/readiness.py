@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from meshd_core.agent_records.turns import epoch_ms
+from meshd_core.clock import now_ms
 from meshd_core.contracts.kinds import KindProfile
 from meshd_core.errors import SlotBusy, SlotWaiting
 from meshd_core.slots.activity import ActivityTracker
@@ -19,6 +21,19 @@ class Readiness:
         self, slot: str, profile: KindProfile, tracker: ActivityTracker, silent_s: Callable[[], float]
     ) -> None:
         self._slot, self.profile, self._tracker, self._silent_s = slot, profile, tracker, silent_s
+        self._settling = True
+
+    def run_began(self) -> None:
+        """The first idleness of the run must last before anything is typed."""
+        self._settling = True
+
+    @property
+    def settling(self) -> bool:
+        """Whether the agent has not yet been idle for its kind's `first_idle_s` in this run."""
+        if self._settling and self._tracker.activity.state not in ("unknown", "onboarding"):
+            idle_ms = now_ms() - epoch_ms(self._tracker.activity.since)
+            self._settling = self._tracker.activity.state == "idle" and 0 <= idle_ms < self.profile.first_idle_s * 1000
+        return self._settling and self._tracker.activity.state == "idle"
 
     def ready(self, steer: bool) -> bool:
         """Whether the next prompt can be typed; `steer`: into a busy agent, too."""

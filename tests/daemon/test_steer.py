@@ -23,9 +23,12 @@ class Boxed(AgentKind):
         ),
     )
 
+class Settling(AgentKind):
+    profile = msgspec.structs.replace(PROFILE, name="settling", first_idle_s=1.5)
+
 @hookimpl
 def meshd_agent_kinds(ctx):
-    return [Boxed()]
+    return [Boxed(), Settling()]
 """
 
 
@@ -38,6 +41,7 @@ def daemon(tmp_path: Path, make_daemon: Any, demo_slot: str) -> DaemonProcess:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: boxed\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[meshd_core.v1]\nboxed = boxed\n")
     slots = demo_slot + '\n[[slots]]\nname = "boxed"\nkind = "boxed"\n'
+    slots += '[[slots]]\nname = "settling"\nkind = "settling"\n'
     made: DaemonProcess = make_daemon(slots, {"PYTHONPATH": str(info.parent)})
     for name in ("demo", "boxed"):
         made.wait_for(name, "idle")
@@ -82,6 +86,14 @@ def test_an_interrupt_ends_both_if_the_agent_is_not_seen_idle_between(daemon: Da
         receipt = daemon.get(f"/injects/{one.id}", Receipt)
         assert receipt.error is not None
         assert receipt.error.code == "interrupted"
+
+
+def test_the_first_prompt_of_a_run_waits_until_the_agent_has_been_idle_for_long_enough(daemon: DaemonProcess) -> None:
+    daemon.call("POST", "/restart/settling", {})
+    since = daemon.wait_for("settling", "idle").activity.since
+    first = daemon.inject("settling", "one")
+    assert (at(first, "writing") - datetime.fromisoformat(since)).total_seconds() >= 1.4
+    assert daemon.inject("settling", "two").stage == "completed"
 
 
 def test_the_end_of_an_agent_fails_both(daemon: DaemonProcess) -> None:

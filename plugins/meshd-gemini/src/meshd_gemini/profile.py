@@ -99,6 +99,8 @@ PROFILE = KindProfile(
     install_hint="install Gemini CLI: npm install -g @google/gemini-cli",
     output="screen",
     proves="completed",
+    # After --resume the box of an empty conversation stands there for up to 0.3 s, before "Resuming session...".
+    first_idle_s=1.5,
     rules=RULES,
     submit=SubmitRecipe(
         paste="bracketed",
