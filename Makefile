@@ -22,10 +22,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-# Two CLIs at a time; AGENTS=codex,gemini picks. They come from npm into a cache outside this folder
+# Two CLIs at a time; AGENTS=codex,gemini and PICK="not slow" pick. They come from npm into a cache outside this folder
 # (tests/agents/versions.toml).
 test-agents: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/agents --agents=$(or $(AGENTS),all) -n 2 --dist loadgroup
+	$(BIN)/python -m pytest tests/agents --agents=$(or $(AGENTS),all) $(if $(PICK),-m "$(PICK)") -n 2 --dist loadgroup
 
 # Records every pinned version again, into tests/corpus, without a network; AGENTS=claude-2.1.332 and
 # SCENARIOS=one-line,interrupt pick.

@@ -57,6 +57,7 @@ def expected(agent: str, text: str, changes: tuple[str, ...]) -> str:
     return AS_AGENTS_SEND[agent](text).strip()
 
 
+@pytest.mark.slow
 def test_each_reaches_the_model_once_as_its_receipt_says_or_is_refused(agent: Any) -> None:
     idle(agent)
     (agent.cwd / "notes.txt").write_text("the notes\n")
@@ -166,6 +167,7 @@ def _press(agent: Any, over: threading.Event) -> None:
 TURNS = 50
 
 
+@pytest.mark.slow
 def test_fifty_turns_in_a_row_are_each_completed_with_their_reply_and_at_once(agent: Any) -> None:
     idle(agent)
     delays: list[float] = []
@@ -178,7 +180,7 @@ def test_fifty_turns_in_a_row_are_each_completed_with_their_reply_and_at_once(ag
     delays.sort()
     told = {"agent": agent.name, "p50": delays[TURNS // 2], "p95": delays[TURNS * 95 // 100], "max": delays[-1]}
     print(json.dumps(told))
-    assert delays[TURNS // 2] < 1, told  # a machine with other work to do may hold some of them up
+    assert delays[-1] < 1, told
 
 
 def _after_last_byte(agent: Any, prompt: str, receipt: Receipt) -> float:

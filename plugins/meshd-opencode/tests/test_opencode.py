@@ -31,6 +31,17 @@ def spec(**more: object) -> LaunchSpec:
     return LaunchSpec(slot="o", node="n", cwd="/", **fields)  # type: ignore[arg-type]
 
 
+def test_the_version_of_an_npm_package_is_known_before_the_api_tells_it(tmp_path: Path) -> None:
+    program = tmp_path / "node_modules/opencode-ai/bin/opencode"
+    program.parent.mkdir(parents=True)
+    program.write_text("")
+    program.chmod(0o755)
+    (program.parents[1] / "package.json").write_text('{"name": "opencode-ai", "version": "1.2.3"}')
+    launch = KIND.launch(spec(command=(str(program),)))
+    run = Run(slot="o", pid=1, started_at_ms=0, cwd="/", env={}, meta=launch.meta)
+    assert KIND.session(run).version() == "1.2.3"
+
+
 def test_a_launch_has_a_port_of_its_own_and_a_password() -> None:
     one, two = KIND.launch(spec(args=("--model", "x/y"))), KIND.launch(spec())
     assert one.argv[:4] == ("opencode", "--hostname", "127.0.0.1", "--port")

@@ -5,12 +5,13 @@ import socket
 import time
 from collections.abc import Sequence
 
-from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run
+from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run, npm_version
 from meshd_opencode.http_client import Address
 from meshd_opencode.profile import PROFILE
 from meshd_opencode.session import CONVERSATION, OpenCodeSession
 
-PORT, PASSWORD, USERNAME, RESUMED = "port", "password", "username", "resumed"
+PORT, PASSWORD, USERNAME, RESUMED, VERSION = "port", "password", "username", "resumed", "version"
+PACKAGE = "opencode-ai"
 PASSWORD_VARIABLE = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - a variable's name
 USERNAME_VARIABLE = "OPENCODE_SERVER_USERNAME"
 READY_MS = 15_000
@@ -44,6 +45,8 @@ class OpenCodeKind(AgentKind):
         meta = {PORT: port, PASSWORD: password, USERNAME: username}
         if conversation is not None:
             meta[RESUMED] = conversation
+        if (version := npm_version(spec.command[0], PACKAGE, spec.env.get("PATH"))) is not None:
+            meta[VERSION] = version
         return Launch(argv=(*spec.command, *own, *spec.args), env=env, meta=meta)
 
     def session(self, run: Run) -> AgentSession:
@@ -52,7 +55,7 @@ class OpenCodeKind(AgentKind):
             return AgentSession()
         address = Address(int(port), run.meta.get(USERNAME, ""), run.meta.get(PASSWORD, ""))
         adopted = time.time() * 1000 - run.started_at_ms > READY_MS
-        return OpenCodeSession(address, adopted, run.started_at_ms, run.meta.get(RESUMED))
+        return OpenCodeSession(address, adopted, run.started_at_ms, run.meta.get(RESUMED), run.meta.get(VERSION))
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:

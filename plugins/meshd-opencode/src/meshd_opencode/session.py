@@ -47,15 +47,16 @@ class OpenCodeSession(AgentSession):
     """One run. The conversation is known by its events, or after an adoption found by the prompt in it."""
 
     def __init__(
-        self, address: Address, adopted: bool = False, started_at_ms: int = 0, resumed: str | None = None
-    ) -> None:
+        self, address: Address, adopted: bool = False, started_at_ms: int = 0, resumed: str | None = None,
+        version: str | None = None,
+    ) -> None:  # fmt: skip
         """`adopted`: it runs for a while, so that an idle server is an idle agent, whatever the daemon before saw.
-        `resumed`: the conversation that was.
+        `resumed`: the conversation that was. `version`: if it is known before the API tells it.
         """
         self._address, self._started_at_ms, self._resumed = address, started_at_ms, resumed
         self._state = AgentState(worked=adopted)
         self._conversation: str | None = None
-        self._version: str | None = None
+        self._version = version
         self._retry_s = FIRST_RETRY_S
 
     def version(self) -> str | None:
