@@ -22,7 +22,7 @@ from meshd_core.unseen import INVISIBLE
 from tests.agents.driving import finished, idle
 from tests.agents.traps import TRAPS, Trap
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.agents, pytest.mark.slow, pytest.mark.timeout(400)]
 
 INVISIBLES = re.compile(f"[{INVISIBLE}]")
 CHANGED: dict[str, Callable[[str], str]] = {
@@ -57,7 +57,6 @@ def expected(agent: str, text: str, changes: tuple[str, ...]) -> str:
     return AS_AGENTS_SEND[agent](text).strip()
 
 
-@pytest.mark.slow
 def test_each_reaches_the_model_once_as_its_receipt_says_or_is_refused(agent: Any) -> None:
     idle(agent)
     (agent.cwd / "notes.txt").write_text("the notes\n")
@@ -167,7 +166,6 @@ def _press(agent: Any, over: threading.Event) -> None:
 TURNS = 50
 
 
-@pytest.mark.slow
 def test_fifty_turns_in_a_row_are_each_completed_with_their_reply_and_at_once(agent: Any) -> None:
     idle(agent)
     delays: list[float] = []

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -356,3 +357,10 @@ async def test_megabytes_of_messages_are_read_in_threads_and_more_than_16_mib_no
         api.answers["/session/ses_1/message?limit=300"] = [asked, *[said] * 17]
         with pytest.raises(ApiError, match="too large"):
             await session.messages()
+
+
+def test_a_shell_mode_that_was_left_on_is_an_idle_agent() -> None:
+    """Before the first prompt only the screen tells: a prompt that clears it must not wait for ever."""
+    rule = next(rule for rule in OpenCodeKind.profile.rules if rule.id == "opencode-idle")
+    screen = f"   ┃  Shell\n   ╹{'▀' * 40}\n{' ' * 30}esc exit shell mode\n"
+    assert re.search(rule.pattern, screen, re.MULTILINE)

@@ -15,7 +15,7 @@ RULES = (
         last_rows=3,
     ),
     Rule("opencode-busy", "busy", r"\besc (?:again to )?interrupt\b", last_rows=3),
-    Rule("opencode-idle", "idle", r"^ *╹▀{20}[^\n]*\n[^\n]*ctrl\+p commands", confidence=0.6),
+    Rule("opencode-idle", "idle", r"^ *╹▀{20}[^\n]*\n[^\n]*(?:ctrl\+p commands|esc exit shell mode)", confidence=0.6),
 )
 
 TRANSCRIPT = TranscriptRules(
