@@ -11,35 +11,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from meshd_core.clock import now_ms, ulid
+from meshd_core.clock import now_ms
 from meshd_core.contracts.kinds import KindProfile
-from meshd_core.errors import (
-    IdempotencyMismatch,
-    InjectNotCancellable,
-    InvalidField,
-    Overloaded,
-    QueueFull,
-    TooLarge,
-)
+from meshd_core.errors import InjectNotCancellable, Overloaded
+from meshd_core.slots.acceptance import Acceptance
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.draft_hold import DraftHold
 from meshd_core.slots.human_typing import TypingHold
 from meshd_core.slots.readiness import Readiness
-from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, fingerprint, reached
-from meshd_core.slots.sanitize import refused, sanitize
+from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, reached
+from meshd_core.slots.turns import Turns
 from meshd_core.slots.typist import DraftStands, NotNow, TypingFailed, TypingInDoubt, Typist
-from meshd_core.types import (
-    MAX_PROMPT_BYTES,
-    MAX_QUEUED,
-    InjectRequest,
-    QueueBlock,
-    QueueReport,
-    Receipt,
-    ReceiptError,
-    Stage,
-    Until,
-)
-from meshd_core.unseen import squeeze
+from meshd_core.types import InjectRequest, QueueBlock, QueueReport, Receipt, ReceiptError, Stage, Until
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +31,6 @@ _DRAFT_POLL_S = 0.5
 _NOT_TAKEN = ("not_confirmed", "menu_opened", "command_unknown")
 """What a prompt fails by whose Enter was pressed, where the agent shows that it didn't take it."""
 _LONGEST_WAIT_S = 60.0
-_GOES_ON_WITHIN_S = 1.0
-"""How soon after a turn an agent begins with what was entered meanwhile, if that did not join the turn."""
 
 
 class InjectQueue:
@@ -67,15 +48,12 @@ class InjectQueue:
         reply: Callable[[Entry], Awaitable[str | None]],
         silent_s: Callable[[], float],
     ) -> None:
-        self._slot, self._node, self._profile = slot, node, profile
+        self._slot, self._profile = slot, profile
         self._store, self._tracker, self._publish = store, tracker, publish
         self._shorter, self._reply = shorter, reply
         self._readiness = Readiness(slot, profile, tracker, silent_s)
         self._queue: deque[Entry] = deque()
-        self._turns: list[Entry] = []
-        """What the agent works on or has taken, in order: more than one where a prompt was steered in."""
-        self._finishing: set[str] = set()
-        self._interrupted: set[str] = set()
+        self._turns = Turns()
         self._live: dict[str, Entry] = {}
         self._moved: dict[str, asyncio.Event] = {}
         self._kick = asyncio.Event()
@@ -84,6 +62,7 @@ class InjectQueue:
         self._hold = DraftHold(store, lambda: self._profile.submit.sees_drafts)
         self._strangers_draft = False
         self.human = TypingHold(self._kick.set)
+        self._acceptance = Acceptance(slot, node, profile, store, self._readiness, self.human)
         self.accepted = 0
         self._closed = False
 
@@ -114,7 +93,7 @@ class InjectQueue:
         return QueueReport(
             blocked_by=tuple(block for block in found if block is not None), length=len(self._queue),
             next=None if head is None else head.id, when="steer" if steer else "idle",
-            turn=self._turns[0].id if self._turns else None, human_s=round(self.human.left_s, 1),
+            turn=None if self._turns.first is None else self._turns.first.id, human_s=round(self.human.left_s, 1),
         )  # fmt: skip
 
     def ids(self) -> list[str]:
@@ -131,28 +110,9 @@ class InjectQueue:
         `receipt` is the ULID that its receipt is to have, if an entry node made one; one that is in use is not taken.
         Raises TooLarge, InvalidField, IdempotencyMismatch, SlotBusy, SlotWaiting, QueueFull, Overloaded (disk full).
         """
-        size = len(request.text.encode("utf-8", "replace"))
-        if size > MAX_PROMPT_BYTES:
-            raise TooLarge(f"the prompt has {size} bytes, more than {MAX_PROMPT_BYTES}", limit_bytes=MAX_PROMPT_BYTES)
         if (known := self.known(request, principal, key)) is not None:
             return known
-        text, changes = sanitize(request.text, self._profile.sanitize)
-        if request.submit and not squeeze(text):
-            raise InvalidField("text: nothing is left to submit", hint="send a prompt that is not only blanks")
-        if (pattern := refused(text, self._profile.sanitize)) is not None:
-            raise InvalidField(
-                f"text: {self._profile.title} would not take it as a prompt: it matches {pattern!r}",
-                hint="put words around it",
-            )
-        self._readiness.require(request, bool(self._queue), self.human)
-        if len(self._queue) >= MAX_QUEUED:
-            raise QueueFull(f"{self._slot} has {MAX_QUEUED} prompts queued", limit=MAX_QUEUED)
-        now = now_ms()
-        entry = Entry(
-            id=self._receipt_id(receipt, now), slot=self._slot, node=self._node, text=text, submit=request.submit,
-            when=request.when, created_ms=now, expires_ms=now + int(request.expires_s * 1000), changes=changes,
-            principal=principal, key=key, fingerprint=fingerprint(request),
-        )  # fmt: skip
+        entry = self._acceptance.entry(request, principal, key, receipt, len(self._queue))
         entry.move("accepted")
         self._store.save(entry)
         self.accepted += 1
@@ -160,22 +120,12 @@ class InjectQueue:
         self._publish(self._view(entry))
         return entry
 
-    def _receipt_id(self, wanted: str | None, now: int) -> str:
-        if wanted is not None and self._store.get(f"{wanted}@{self._node}") is None:
-            return f"{wanted}@{self._node}"
-        return f"{ulid(now)}@{self._node}"
-
     def known(self, request: InjectRequest, principal: str, key: str | None) -> Entry | None:
-        """The entry that `key` was used for, if it was. Raises IdempotencyMismatch if that was another request."""
-        if key is None or (known := self._store.by_key(principal, self._slot, key)) is None:
-            return None
-        if known.fingerprint != fingerprint(request):
-            raise IdempotencyMismatch(
-                f"Idempotency-Key {key!r} was used for another request to {self._slot}",
-                hint="use a new key for a new prompt",
-                receipt=known.id,
-            )
-        return self._live.get(known.id, known)
+        """The entry that `key` was used for, if it was. Raises IdempotencyMismatch if that was another request,
+        TooLarge.
+        """
+        known = self._acceptance.known(request, principal, key)
+        return None if known is None else self._live.get(known.id, known)
 
     async def wait(self, entry: Entry, until: Until, timeout_s: float) -> Receipt:
         """The receipt once `until` is reached or it ended, else as it stands after `timeout_s`."""
@@ -218,8 +168,8 @@ class InjectQueue:
         self._typist = None
 
     def interrupted(self) -> None:
-        """The keys of an interrupt go to an agent at work: what ends next did not end by itself."""
-        self._interrupted.update(turn.id for turn in self._turns)
+        """The keys of an interrupt go to an agent at work."""
+        self._turns.interrupted()
 
     def agent_exited(self, what: str) -> None:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
@@ -230,7 +180,7 @@ class InjectQueue:
         if self._typing is not None:
             self._typing.reschedule(-1)
         error = ReceiptError(code="agent_exited", message=what)
-        for turn in list(self._turns):
+        for turn in self._turns:
             self._end(turn, "failed", error)
         self._fail_queued(error)
         for entry in list(self._queue):
@@ -238,7 +188,7 @@ class InjectQueue:
 
     def set_profile(self, profile: KindProfile) -> None:
         """The kind's options changed; what is being typed goes on by the old ones."""
-        self._profile = self._readiness.profile = profile
+        self._profile = self._readiness.profile = self._acceptance.profile = profile
         if self._typist is not None:
             self._typist.profile = profile
 
@@ -256,13 +206,7 @@ class InjectQueue:
         """The slot's activity or dialog changed."""
         if self._typist is None:
             return  # what an adoption replays is history
-        if self._tracker.turn_over:
-            self._finishing.update(turn.id for turn in self._turns)
-        elif self._tracker.activity.state in ("busy", "waiting"):
-            # It goes on with what it took while it worked on the turn that ended.
-            later = {turn.id for turn in self._turns if turn.joined} & self._finishing
-            self._finishing -= later
-            self._interrupted -= later
+        self._turns.activity_changed(self._tracker)
         if self._tracker.activity.state == "busy" and self._typing is None:
             self._hold.release()  # whatever stood in the input box is being worked on: somebody submitted it
         self._kick.set()
@@ -275,7 +219,7 @@ class InjectQueue:
                 continue
             self._live[entry.id] = entry
             if entry.stage == "submitted":
-                self._turns.append(entry)
+                self._turns.add(entry)
             else:
                 self._queue.append(entry)
 
@@ -302,8 +246,8 @@ class InjectQueue:
     async def run(self) -> None:
         """Type and complete until cancelled; one task of the slot."""
         while True:
-            if (over := next((turn for turn in self._turns if turn.id in self._finishing), None)) is not None:
-                await self._complete(over)
+            if (ended := self._turns.ended) is not None:
+                await self._complete(ended)
             elif (entry := self._next()) is not None:
                 await self._type(entry)
             elif self._hold.clearable and self._typist is not None and not self.human.active and self._readiness.calm():
@@ -385,33 +329,22 @@ class InjectQueue:
         if entry.capped:
             self._live.pop(entry.id, None)
             return
-        self._turns.append(entry)
+        self._turns.add(entry)
         self.activity_changed()
 
     async def _complete(self, turn: Entry) -> None:
-        if turn.joined and not await self._stays_over(turn):
+        if turn.joined and not await self._turns.stays_over(turn):
             return
-        self._finishing.discard(turn.id)
+        self._turns.taken_up(turn)
         turn.reply = await self._reply(turn)
         if turn in self._turns:
-            if turn.id in self._interrupted:
+            if self._turns.was_interrupted(turn):
                 # claude puts a prompt that it hasn't answered yet back into its input box, before the next one.
                 draft: Draft | None = "draft" if self._profile.submit.clear is not None else None
                 error = ReceiptError(code="interrupted", message="the turn was interrupted")
                 self._end(turn, "failed", error, draft)
             else:
                 self._end(turn, "completed", None)
-
-    async def _stays_over(self, turn: Entry) -> bool:
-        """Whether the turn's end was the end of `turn`, which was entered into it: the agent may begin with it now."""
-        try:
-            async with asyncio.timeout(_GOES_ON_WITHIN_S):
-                while turn.id in self._finishing:
-                    self._kick.clear()
-                    await self._kick.wait()
-        except TimeoutError:
-            pass
-        return turn.id in self._finishing
 
     async def _clear_draft(self, typist: Typist) -> None:
         try:
@@ -450,10 +383,7 @@ class InjectQueue:
             moved.set()
 
     def _end(self, entry: Entry, stage: Stage, error: ReceiptError | None, draft: Draft | None = None) -> None:
-        if entry in self._turns:
-            self._turns.remove(entry)
-        self._finishing.discard(entry.id)
-        self._interrupted.discard(entry.id)
+        self._turns.remove(entry)
         if draft is not None:
             self._hold.take(entry, draft)
         entry.error = error

@@ -5,9 +5,7 @@ the daemon's death the rest is made again from there (`restore`), and nothing is
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
-from functools import reduce
 from itertools import pairwise
 
 from meshd_core.clock import monotonic
@@ -15,6 +13,7 @@ from meshd_core.contracts.filters import IDLE_S
 from meshd_core.contracts.kinds import KindProfile
 from meshd_core.pty.messages import Backlog
 from meshd_core.slots.feed import Feed
+from meshd_core.slots.reply_lines import without_echo
 from meshd_core.terminal.emulator import Emulator, Signal
 from meshd_core.terminal.journal import Journal
 from meshd_core.terminal.output_chain import OutLine, OutputChain
@@ -289,17 +288,7 @@ class Output:
                 if self._transcript.due() is None:
                     break
                 await asyncio.sleep(_SETTLED_POLL_S)
-        echo = [re.compile(pattern) for pattern in self._profile.transcript.echo]
-        lines = self.lines_after(n)
-        left = "".join(self.filtered(prompt).split())
-        while lines and left:
-            # A long prompt's echo goes over many lines, and only its first one bears the mark.
-            text = "".join(reduce(lambda line, pattern: pattern.sub("", line, 1), echo, lines[0]).split())
-            if not left.startswith(text):
-                break
-            left = left[len(text) :]
-            lines.pop(0)
-        return "\n".join(line for line in lines if not any(pattern.search(line) for pattern in echo)).strip("\n")
+        return without_echo(self.lines_after(n), self.filtered(prompt), self._profile.transcript.echo)
 
     def _recent_lines(self) -> list[str]:
         return self.lines_after(max(0, self._feed.last_n() - 4000))

@@ -11,7 +11,7 @@ from meshd_core.contracts.events import EventData
 from meshd_core.contracts.kinds import KindProfile, Run, Turn
 from meshd_core.errors import SlotNotRunning, SlotRemoved
 from meshd_core.pty.messages import ChildInfo
-from meshd_core.slots.activity import ActivityTracker, Silence
+from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.agent_channel import AgentChannel
 from meshd_core.slots.announcer import Announcer
 from meshd_core.slots.changes import Changes
@@ -22,11 +22,11 @@ from meshd_core.slots.hands import Hands
 from meshd_core.slots.inject_queue import InjectQueue
 from meshd_core.slots.keyboard import Keyboard
 from meshd_core.slots.lifecycle import Lifecycle
+from meshd_core.slots.observer import Observer
 from meshd_core.slots.output import Output
 from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, launcher_of
 from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
 from meshd_core.slots.run_memory import RunMemory
-from meshd_core.slots.screen_watch import ScreenWatch
 from meshd_core.slots.shared_terminal import SharedTerminal
 from meshd_core.slots.tasks import SlotTasks
 from meshd_core.slots.typist import Typist
@@ -51,7 +51,6 @@ from meshd_core.types import Slot as SlotView
 
 log = logging.getLogger(__name__)
 
-_SILENCE_CHECK_S = 5.0
 _WORDS_S = 1.0
 _READERS_GONE_S = 3.0
 
@@ -74,19 +73,19 @@ class Slot:
         self._journal = journal
         self._tracker = ActivityTracker(plan.profile, self._activity_changed)
         self.feed = Feed(self._journal, StateEvent(status="stopped", activity=self._tracker.activity))
-        self._silence = Silence()
         self._output = Output(
             self._journal, self.feed, plan.profile,
             lambda start: OutputChain(self.name, self._plan.now.filters, start=start, on_error=self._filter_failed),
             Size(rows=section.rows, cols=section.cols), reply=self._answer_query, signal=self._signal,
             touched=self._touched,
         )  # fmt: skip
+        self._observer = Observer(self._tracker, self._output, lambda: self._life.child is not None)
         self._keyboard = Keyboard(self._journal, self._output, self._tracker, lambda: self._life.master)
         self._announcer = Announcer(self.feed, tell)
         self.queue = InjectQueue(
             section.name, plan.node, plan.profile, store, self._tracker,
             publish=self._announcer.receipt_moved, shorter=self._announcer.queue_moved, reply=self._reply,
-            silent_s=lambda: self._silence.seconds,
+            silent_s=lambda: self._observer.silent_s,
         )  # fmt: skip
         self._life = Lifecycle(
             self.launcher, keeper, self._output, lambda: self._journal.raw_head,
@@ -99,7 +98,7 @@ class Slot:
         )
         self.hands = Hands(
             section.name, plan.profile.keys, self._keyboard, self._tracker,
-            look=self._look, wait=self._changes.wait, interrupted=self.queue.interrupted,
+            look=self._observer.look, wait=self._changes.wait, interrupted=self.queue.interrupted,
             typed=self.queue.human.typed, answered_itself=self._channel.answer,
         )  # fmt: skip
         self.terminal = SharedTerminal(
@@ -115,9 +114,7 @@ class Slot:
         self._life.forbid(plan.unavailable)
         self._prompts = Prompts()
         self._conversation = ConversationView(self._channel, self.feed, self._prompts, self._output.filtered)
-        self._screen_watch = ScreenWatch(self._look)
         self._proofs: list[tuple[int, str]] = []
-        self._title = ""
         self._leaving = False
 
     # -- what is seen --
@@ -129,7 +126,7 @@ class Slot:
         return self._views.detail()
 
     def explain(self) -> Explanation:
-        return self._views.explain(self._silence.seconds)
+        return self._views.explain(self._observer.silent_s)
 
     def screen(self) -> Screen:
         return self._output.screen()
@@ -215,7 +212,7 @@ class Slot:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The slot lives inside: its queue, its session, its timers. Leaving lets go of the agent, not ends it."""
-        async with self._tasks.running(self._leave, queue=self.queue.run, silence=self._check_silence):
+        async with self._tasks.running(self._leave, queue=self.queue.run, silence=self._observer.check_silence):
             yield
 
     def _leave(self) -> None:
@@ -238,15 +235,9 @@ class Slot:
 
     def close(self) -> None:
         """After `running`: free the terminal and the journal."""
-        self._screen_watch.close()
+        self._observer.close()
         self._output.close()
         self._journal.close()
-
-    async def _check_silence(self) -> None:
-        while True:
-            await asyncio.sleep(_SILENCE_CHECK_S)
-            if self._life.child is not None:
-                self._tracker.silent(self._silence.seconds)
 
     # -- commands --
 
@@ -332,7 +323,6 @@ class Slot:
     # -- runs --
 
     def _run_began(self, child: ChildInfo, adopted: bool) -> None:
-        self._silence.broken()
         self._prompts.begin(0 if adopted else self.feed.last_n())
         if not adopted:
             self._tracker.reset()
@@ -351,7 +341,7 @@ class Slot:
             self.queue.doubt(in_doubt, paste_open=in_doubt.stage == "writing")
         if adopted and self._output.cut and self.profile.output == "screen":
             self._tasks.spawn(self._life.redraw(), f"redraw {self.name}")
-        self._screen_watch.touched()
+        self._observer.run_began()
         self.terminal.run_began()
 
     def _proven(self, entry: Entry) -> bool:
@@ -389,22 +379,13 @@ class Slot:
         self._tracker.signal(signal)
 
     def _touched(self) -> None:
-        self._silence.broken()
-        if (title := self._output.raw_title) != self._title:
-            self._title = title
-            if self._life.child is not None:
-                self._tracker.titled(title)
-        self._screen_watch.touched()
+        self._observer.touched()
         self.terminal.changed()
-
-    def _look(self) -> None:
-        if self._life.child is not None:
-            self._tracker.look(self._output.raw_text, self._output.raw_title)
 
     def _version_known(self, version: str) -> None:
         self._memory.version_known(version)
         self._use_version(version)
-        self._look()
+        self._observer.look()
 
     def _use_version(self, version: str | None) -> None:
         """Go by the kind's data for this version of the agent; None: it is not known yet."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from meshd_core.contracts.kinds import KindProfile, Observation
-from meshd_core.slots.activity import ActivityTracker, Silence
+from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.feed import Feed
+from meshd_core.slots.observer import Observer
 from meshd_core.slots.output import Output
-from meshd_core.slots.screen_watch import ScreenWatch
 from meshd_core.slots.versions import profile_for_version
 from meshd_core.terminal.journal import WINDOW, Journal
 from meshd_core.terminal.output_chain import OutputChain
@@ -27,7 +27,6 @@ from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Size, St
 
 UNKNOWN_VERSION = "none"
 """In no range: rules and variants as they are for a version that a kind has no data of."""
-_SILENCE_CHECK_S = 5.0
 _REPLY_END = 40
 """Characters, without spaces."""
 _RAW_BYTES, _RECORD_BYTES = 4 * WINDOW, 1 << 20
@@ -80,7 +79,7 @@ async def _replay(
     errors: list[BaseException] = []
     loop.set_exception_handler(lambda _, context: errors.append(context.get("exception") or RuntimeError(context)))
     slot = _Slot(profile, version, Size(rows=cast.header.height, cols=cast.header.width), journal)
-    checks = asyncio.create_task(slot.check_silence())
+    checks = asyncio.create_task(slot.observer.check_silence())
     reports: list[tuple[float, CastEvent | Observation]] = []
     if channel:
         reports = [(report.at, report.observation) for report in truth.channel]
@@ -117,8 +116,7 @@ class _Slot:
             lambda start: OutputChain("replay", (), start=start), size,
             reply=lambda _: None, signal=lambda signal, _: self.tracker.signal(signal), touched=self._touched,
         )  # fmt: skip
-        self._silence = Silence()
-        self._watch = ScreenWatch(self._look)
+        self.observer = Observer(self.tracker, self.output, lambda: True)
         self._pipe = os.pipe()
 
     def take(self, data: bytes) -> None:
@@ -130,14 +128,9 @@ class _Slot:
             while left:
                 left -= self.output.read_from(reader)
 
-    async def check_silence(self) -> None:
-        while True:
-            await asyncio.sleep(_SILENCE_CHECK_S)
-            self.tracker.silent(self._silence.seconds)
-
     def finish(self, *, ended: bool) -> tuple[tuple[Moment, ...], tuple[Emitted, ...]]:
         """The end of the recording; with `ended` that of the program too, whose last rows then become lines."""
-        self._watch.close()
+        self.observer.close()
         if ended:
             self.output.end()
         self.output.close()
@@ -146,11 +139,7 @@ class _Slot:
         return tuple(self._timeline), tuple(self._lines)
 
     def _touched(self) -> None:
-        self._silence.broken()
-        self._watch.touched()
-
-    def _look(self) -> None:
-        self.tracker.look(self.output.raw_text, self.output.raw_title)
+        self.observer.touched()
 
     def _activity_changed(self) -> None:
         activity: Activity = self.tracker.activity

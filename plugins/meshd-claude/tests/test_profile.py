@@ -6,8 +6,8 @@ import time
 import pytest
 from meshd_claude.profile import PROFILE
 
-from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.input_box import InputBox
+from meshd_core.testing.dialogs import offered
 
 RULE_LINE = "─" * 120
 INPUT = f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · ? for shortcuts"
@@ -151,8 +151,4 @@ def test_the_rules_take_little_time_on_the_largest_screen(screen: str) -> None:
     ],
 )
 def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str, str, bool, str | None]]) -> None:
-    tracker = ActivityTracker(PROFILE, lambda: None)
-    tracker.look(screen, "")
-    assert tracker.dialog is not None
-    keys = tracker.option_keys
-    assert [(one.id, one.label, one.default, keys.get(one.id)) for one in tracker.dialog.options] == options
+    assert offered(PROFILE, screen) == options

@@ -7,6 +7,7 @@ import pytest
 from meshd_codex.profile import PROFILE
 
 from meshd_core.slots.activity import ActivityTracker
+from meshd_core.testing.dialogs import offered
 
 STATUS = (
     "\n\n  gpt-5-codex default · /home/x/work\n  ← for agents · ? for shortcuts              ⚠ 2 warnings · f2 to view"
@@ -180,11 +181,7 @@ def test_the_input_box_takes_little_time_where_each_row_could_be_the_last() -> N
     ],
 )
 def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str, str, bool, str | None]]) -> None:
-    tracker = ActivityTracker(PROFILE, lambda: None)
-    tracker.look(screen, "")
-    assert tracker.dialog is not None
-    keys = tracker.option_keys
-    assert [(one.id, one.label, one.default, keys.get(one.id)) for one in tracker.dialog.options] == options
+    assert offered(PROFILE, screen) == options
 
 
 def test_a_command_that_is_drawn_like_an_option_is_not_answered() -> None:

@@ -125,7 +125,7 @@ def test_half_a_line_and_unknown_records_are_passed_over(chat: Chat) -> None:
 
 
 def test_logs_are_found_by_the_whole_id_the_newest_first(tmp_path: Path) -> None:
-    folder = tmp_path / "tmp/work/chats"
+    folder = tmp_path / "tmp/project/chats"
     folder.mkdir(parents=True)
     for time, session in (("08-01", SESSION), ("08-02", SESSION[:8] + "-0000"), ("08-03", SESSION)):
         path = folder / f"session-2026-11-25T{time}-{SESSION[:8]}.jsonl"

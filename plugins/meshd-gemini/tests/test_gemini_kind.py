@@ -45,7 +45,7 @@ def test_the_slots_environment_wins(tmp_path: Path) -> None:
 def test_resuming_continues_a_conversation_that_has_a_log_and_else_begins_one(tmp_path: Path) -> None:
     again = spec(tmp_path, resume=True, last_meta={"session_id": LAST})
     assert KIND.launch(again).argv[1] == "--session-id"
-    chat = tmp_path / f".gemini/tmp/work/chats/session-2026-11-25T14-08-{LAST[:8]}.jsonl"
+    chat = tmp_path / f".gemini/tmp/project/chats/session-2026-11-25T14-08-{LAST[:8]}.jsonl"
     chat.parent.mkdir(parents=True)
     chat.write_text(json.dumps({"sessionId": LAST}) + "\n")
     launch = KIND.launch(again)

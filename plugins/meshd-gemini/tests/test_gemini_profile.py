@@ -6,8 +6,8 @@ import time
 import pytest
 from meshd_gemini.profile import PROFILE
 
-from meshd_core.slots.activity import ActivityTracker
 from meshd_core.terminal.transcript_live import RowRules
+from meshd_core.testing.dialogs import offered
 
 RULE_LINE, TOP, FOOT = "─" * 120, "▄" * 120, "▀" * 120
 HINTS = " " * 104 + "? for shortcuts"
@@ -177,11 +177,7 @@ def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -
     ],
 )
 def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str, str, bool, str | None]]) -> None:
-    tracker = ActivityTracker(PROFILE, lambda: None)
-    tracker.look(screen, "")
-    assert tracker.dialog is not None
-    keys = tracker.option_keys
-    assert [(one.id, one.label, one.default, keys.get(one.id)) for one in tracker.dialog.options] == options
+    assert offered(PROFILE, screen) == options
 
 
 def test_a_spinner_that_a_resize_left_above_the_answer_is_not_where_the_live_rows_begin() -> None:

@@ -1,0 +1,54 @@
+"""When a slot's terminal is judged: at each change of its title, once its screen has settled, and in its silence."""
+
+import asyncio
+from collections.abc import Callable
+
+from meshd_core.slots.activity import ActivityTracker, Silence
+from meshd_core.slots.output import Output
+from meshd_core.slots.screen_watch import ScreenWatch
+
+_SILENCE_CHECK_S = 5.0
+
+
+class Observer:
+    """Has `tracker` judge what `output` shows, while `alive()`: what an adoption replays is history."""
+
+    def __init__(self, tracker: ActivityTracker, output: Output, alive: Callable[[], bool]) -> None:
+        self._tracker, self._output, self._alive = tracker, output, alive
+        self._silence = Silence()
+        self._watch = ScreenWatch(self.look)
+        self._title = ""
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the terminal has said nothing."""
+        return self._silence.seconds
+
+    def run_began(self) -> None:
+        """A run begins, or was adopted: its screen is judged even if it says nothing more."""
+        self._silence.broken()
+        self._watch.touched()
+
+    def touched(self) -> None:
+        """There was output."""
+        self._silence.broken()
+        if (title := self._output.raw_title) != self._title:
+            self._title = title
+            if self._alive():
+                self._tracker.titled(title)
+        self._watch.touched()
+
+    def look(self) -> None:
+        """Judge the screen as it is now."""
+        if self._alive():
+            self._tracker.look(self._output.raw_text, self._output.raw_title)
+
+    async def check_silence(self) -> None:
+        """Until cancelled; one task of the slot."""
+        while True:
+            await asyncio.sleep(_SILENCE_CHECK_S)
+            if self._alive():
+                self._tracker.silent(self.silent_s)
+
+    def close(self) -> None:
+        self._watch.close()
