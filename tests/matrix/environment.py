@@ -69,11 +69,10 @@ class Environment:
                 shutil.copytree(source, self.tree / name, ignore=ignored)
             else:
                 shutil.copy2(source, self.tree / name)
+        # Whatever a plugin has besides its source: its tests read its examples.
+        sourceless = shutil.ignore_patterns("__pycache__", "src", "build", "*.egg-info")
         for name in plugin_names():
-            if (ROOT / "plugins" / name / "tests").is_dir():
-                shutil.copytree(
-                    ROOT / "plugins" / name / "tests", self.tree / "plugins" / name / "tests", ignore=ignored
-                )
+            shutil.copytree(ROOT / "plugins" / name, self.tree / "plugins" / name, ignore=sourceless)
 
     def _install(self, names: Sequence[str]) -> None:
         wheels = [str(next(self._wheels.glob(f"{name.replace('-', '_')}-*.whl"))) for name in names]

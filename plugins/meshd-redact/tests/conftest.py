@@ -29,6 +29,7 @@ class Shown:
 
     def __init__(self, folder: Path, kind: str, extra: str) -> None:
         self.pipe = folder / "pipe"
+        self._writer: int | None = None
         os.mkfifo(self.pipe)
         site = folder / "site"
         info = site / "drawn_kind-1.0.dist-info"
@@ -36,19 +37,23 @@ class Shown:
         (site / "drawn_kind.py").write_text(SCREEN_KIND)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: drawn-kind\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text("[meshd_core.v1]\ndrawn-kind = drawn_kind\n")
-        script = f'stty raw -echo; printf "ready\\r\\n"; while :; do cat {self.pipe}; done'
+        script = f'stty raw -echo; printf "ready\\r\\n"; exec cat {self.pipe}'
         slots = f'[[slots]]\nname = "s"\nkind = "{kind}"\nfilters = ["redact"]\nrows = 10\ncols = 40\n'
         slots += f"command = ['sh', '-c', '{script}']\n{extra}"
         self.daemon = DaemonProcess(folder, slots, {"PYTHONPATH": str(site)})
 
     def write(self, text: str) -> None:
-        """Have the program write `text`; back when it has it."""
-        descriptor = os.open(self.pipe, os.O_WRONLY)
-        try:
-            os.write(descriptor, text.encode())
-        finally:
-            os.close(descriptor)
-        time.sleep(0)
+        """Have the program write `text`."""
+        # One writer for the whole test: what is written between two readers of a pipe is lost with the first one.
+        if self._writer is None:
+            self._writer = os.open(self.pipe, os.O_WRONLY)
+        os.write(self._writer, text.encode())
+
+    def close(self) -> None:
+        """End the daemon and the program."""
+        if self._writer is not None:
+            os.close(self._writer)
+        self.daemon.shutdown()
 
     def everything(self) -> str:
         """What every surface shows of the slot."""
@@ -78,4 +83,4 @@ def show(short_tmp: Path) -> Iterator[Callable[..., Shown]]:
 
     yield make
     for one in made:
-        one.daemon.shutdown()
+        one.close()
