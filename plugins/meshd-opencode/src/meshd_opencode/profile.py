@@ -1,4 +1,4 @@
-"""What OpenCode looks like and how it is typed into. Measured with 1.18.33.
+"""What OpenCode looks like and how it is typed into. Measured with 1.18.33 and 1.18.29.
 
 The screen is only the fallback: state comes from the HTTP API. It looks ready even with no provider configured.
 """
@@ -33,7 +33,7 @@ TRANSCRIPT = TranscriptRules(
 PROFILE = KindProfile(
     name="opencode",
     title="OpenCode",
-    measured=("1.18.33",),
+    measured=("1.18.33", "1.18.29"),
     commands=("opencode",),
     install_hint="install OpenCode: npm install -g opencode-ai",
     output="screen",
