@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 PORT ?= 9451
 
-.PHONY: run test check format test-agents record-agents agents-report test-supabase test-matrix bench docs clean
+.PHONY: run test check format test-agents record-agents record-prompts agents-report test-supabase test-matrix bench docs clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/meshd demo --port $(PORT)
@@ -33,7 +33,13 @@ record-agents: $(VENV)/installed-dev
 	$(BIN)/python -m meshd_core.testing.corpus record --pins tests/agents/versions.toml --corpus tests/corpus \
 	  --agents="$(AGENTS)" --scenarios="$(SCENARIOS)"
 
-# docs/agents.md: what core and the kinds' plugins make of the recordings.
+# Sends the prompts of tests/agents/test_traps.py to each CLI by a daemon and writes what became of them into
+# tests/corpus; AGENTS=claude,codex picks. Some four minutes each, on a machine that does nothing else.
+record-prompts: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/agents/test_traps.py -k "each_reaches_the_model or fifty_turns" \
+	  --agents=$(or $(AGENTS),all) --record-prompts=tests/corpus
+
+# docs/agents.md: what core and the kinds' plugins make of the recordings, and what became of prompts.
 agents-report: $(VENV)/installed-dev
 	$(BIN)/python -m meshd_core.testing.corpus report --corpus tests/corpus --output docs/agents.md
 

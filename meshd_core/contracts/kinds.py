@@ -180,7 +180,8 @@ class KindProfile(Struct, frozen=True, forbid_unknown_fields=True):
     transcript: TranscriptRules = field(default_factory=TranscriptRules)
     first_idle_s: float = 0.0
     """How long its first idleness in a run must have lasted before a prompt is typed: an agent that resumes a
-    conversation may look ready for a moment, before it loads it and takes no keys."""
+    conversation may look ready for a moment, before it loads it and takes no keys. Until then work that only its own
+    signals or API report is of its start, and not told."""
     quiet_s: float = 2.0
     """Without any idle evidence, silence of this length counts as ready for typing (the activity stays unknown)."""
     stuck_after_s: float = 600.0

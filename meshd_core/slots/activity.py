@@ -15,6 +15,7 @@ from meshd_core.contracts.kinds import TIME_UNITS, KindProfile, Observation, Rul
 from meshd_core.slots.countdown import Countdown
 from meshd_core.slots.dialog_identity import DialogIdentity
 from meshd_core.slots.dialog_options import offered
+from meshd_core.slots.own_start import OwnStart
 from meshd_core.slots.versions import rule_holds
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Source
@@ -32,6 +33,8 @@ _MATCHED_LIMIT = 200
 _WORDLESS: tuple[Source, ...] = ("signal", "title")
 WORDS_WITHIN_S = 1.0
 """So long a question that was only signalled is no dialog: the screen that has its words is being drawn."""
+EMPTY_WITHIN_S = 0.5
+"""A screen that was emptied has something on it again so soon (measured with opencode: 0.12 s), or it stays empty."""
 UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
 
 
@@ -63,7 +66,7 @@ class ActivityTracker:
         self._signalled = False
         self._identity = DialogIdentity()
         self._wordless_since: float | None = None
-        self._emptied: str | None = None
+        self._emptied: tuple[float, str] | None = None
         self.activity = UNKNOWN
         self.dialog: Dialog | None = None
         self.option_keys: Mapping[str, str] = {}
@@ -78,7 +81,8 @@ class ActivityTracker:
         self.profile, self.version = profile, version
         rules = [rule for rule in profile.rules if rule_holds(rule, version)]
         self._screen_rules = [CompiledRule(rule) for rule in rules]
-        self.has_evidence = profile.signals or profile.api_complete or any(rule.state == "idle" for rule in rules)
+        self._draws_idle = any(rule.state == "idle" for rule in rules)
+        self.has_evidence = profile.signals or profile.api_complete or self._draws_idle
         """Whether this kind can ever be seen idle; if not, quiet counts as ready for typing."""
 
     def reset(self) -> None:
@@ -88,6 +92,7 @@ class ActivityTracker:
         self._override = None
         self._stuck = self._signalled = False
         self._wordless_since = self._emptied = None
+        self._start = OwnStart(self.profile.first_idle_s)
         self.dialog = None
         self.activity = Activity(state="unknown", since=rfc3339(), confidence=0.0)
 
@@ -101,11 +106,12 @@ class ActivityTracker:
             confidence=activity.confidence,
         )  # fmt: skip
         self.activity, self.dialog = activity, dialog
+        self._start.adopted()
 
     @property
     def latest(self) -> Mapping[Source, Observation]:
-        """The last observation of each source, but for what an override rule saw."""
-        return self._latest
+        """The last observation of each source that counts, but for what an override rule saw."""
+        return {one.source: one for one in self._counting()}
 
     @property
     def unseen(self) -> bool:
@@ -146,7 +152,7 @@ class ActivityTracker:
         state = _SIGNAL_STATES.get(signal.state)
         if state is None:
             return
-        if state != "idle" or signal.state == "done":
+        if (state != "idle" or signal.state == "done") and not (state == "busy" and self._start.works_by_itself):
             self.worked += 1
         self._unseen = self._signalled = True
         observation = Observation(
@@ -171,11 +177,12 @@ class ActivityTracker:
     def look(self, screen: str, title: str) -> None:
         """Run the rules on what a person would see now.
 
-        A screen that was just emptied is being drawn anew: idle or busy, the agent is that until the next look, or
-        until the screen stays empty. A dialog is gone with its rows.
+        A screen that was just emptied is being drawn anew: idle or busy, the agent is that until something stands there
+        again, or until the screen stays empty. A dialog is gone with its rows.
         """
-        emptied, self._emptied = self._emptied, None if screen.strip() else title
-        if self._emptied is not None and emptied is None and self.activity.state in ("idle", "busy"):
+        self._emptied = None if screen.strip() else (self._emptied[0] if self._emptied else monotonic(), title)
+        drawn_anew = self._emptied is not None and monotonic() - self._emptied[0] < EMPTY_WITHIN_S
+        if drawn_anew and self.activity.state in ("idle", "busy"):
             return
         self._unseen = False
         self._made_at["screen"] = self._made_at["title"] = monotonic()
@@ -221,8 +228,10 @@ class ActivityTracker:
     def silent(self, seconds: float) -> None:
         """The terminal has been silent for `seconds`; called from time to time."""
         if self._emptied is not None:
-            self.look("", self._emptied)
+            self.look("", self._emptied[1])
         if self._wordless_since is not None:
+            self._fuse()
+        if not self._start.over:
             self._fuse()
         stuck = self._believed_state() == "busy" and seconds >= self.profile.stuck_after_s
         if stuck != self._stuck:
@@ -234,7 +243,15 @@ class ActivityTracker:
     def _best(self) -> Observation | None:
         if self._override is not None:
             return self._override
-        return next((self._latest[source] for source in TRUST if source in self._latest), None)
+        return next(iter(self._counting()), None)
+
+    def _counting(self) -> list[Observation]:
+        """The last observation of each source, the most trusted first, without what isn't believed as a run begins."""
+        latest = [self._latest[source] for source in TRUST if source in self._latest]
+        seen_idle = not self._draws_idle or any(
+            one.state == "idle" for one in latest if one.source in ("title", "screen")
+        )
+        return [one for one in latest if self._start.believes(one, seen_idle=seen_idle)]
 
     def _believed_state(self) -> ActivityState:
         best = self._best()
@@ -249,7 +266,7 @@ class ActivityTracker:
             return
         evidence = tuple(
             Evidence(source=o.source, rule=o.rule, matched=o.matched[:_MATCHED_LIMIT])
-            for o in (best, *(self._latest[s] for s in TRUST if s in self._latest and s != best.source))
+            for o in (best, *(one for one in self._counting() if one.source != best.source))
             if o.state == best.state
         )
         if self._stuck and best.state == "busy":
@@ -323,6 +340,7 @@ class ActivityTracker:
         since = before.since if before.state == state else rfc3339()
         self.activity = Activity(state=state, since=since, confidence=confidence, evidence=evidence, until=until)
         self.dialog = dialog
+        self._start.told(state)
         self._on_change()
 
 

@@ -21,6 +21,7 @@ PI_SLOT = Path(__file__).parents[2] / "plugins/meshd-generic/examples/pi.toml"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--agents", default="", help="real agent CLIs to run, e.g. claude,opencode; `all` runs all")
+    parser.addoption("--record-prompts", default="", help="folder of the corpus that what became of prompts is kept in")
 
 
 def _chosen(config: pytest.Config) -> set[str]:

@@ -5,21 +5,23 @@ receipt's `changes` name, and what docs/protocol.md says of the agent itself (`A
 """
 
 import base64
-import json
 import re
 import threading
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meshd_core.testing.corpus.prompts import write_prompts
 from meshd_core.testing.daemon import HttpFailure
 from meshd_core.types import Receipt
 from meshd_core.unseen import INVISIBLE
 from tests.agents.driving import finished, idle
+from tests.agents.tally import Tally, outcome
 from tests.agents.traps import TRAPS, Trap
 
 pytestmark = [pytest.mark.agents, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -57,12 +59,23 @@ def expected(agent: str, text: str, changes: tuple[str, ...]) -> str:
     return AS_AGENTS_SEND[agent](text).strip()
 
 
-def test_each_reaches_the_model_once_as_its_receipt_says_or_is_refused(agent: Any) -> None:
+@pytest.fixture(scope="module")
+def tally(agent: Any, request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """What became of the prompts; kept if `--record-prompts` says where, and if none of its tests was left out."""
+    found = Tally()
+    yield found
+    folder: str = request.config.getoption("--record-prompts", default="")
+    score = found.score(agent)
+    if folder and (score.sent, score.completed.count) == (len(TRAPS) + TURNS, TURNS):
+        write_prompts(score, Path(folder))
+
+
+def test_each_reaches_the_model_once_as_its_receipt_says_or_is_refused(agent: Any, tally: Tally) -> None:
     idle(agent)
     (agent.cwd / "notes.txt").write_text("the notes\n")
     (agent.cwd / "folder").mkdir()
     (agent.cwd / "folder" / "inner.txt").write_text("inside\n")
-    wrong = [fault for trap in TRAPS if (fault := _sent(agent, trap)) is not None]
+    wrong = [fault for trap in TRAPS if (fault := _sent(agent, trap, tally)) is not None]
     assert not wrong, "\n".join(wrong)
     assert not _canaries(agent)
 
@@ -72,7 +85,7 @@ def _canaries(agent: Any) -> list[str]:
     return [str(path) for path in agent.cwd.parent.rglob("canary*")]
 
 
-def _sent(agent: Any, trap: Trap) -> str | None:
+def _sent(agent: Any, trap: Trap, tally: Tally) -> str | None:
     """Send one; what was wrong with what came of it."""
     before = len(agent.backend.prompts())
     refused = trap.refused or agent.name in trap.refused_by
@@ -80,18 +93,21 @@ def _sent(agent: Any, trap: Trap) -> str | None:
         receipt: Receipt = agent.daemon.inject(agent.name, trap.text)
     except HttpFailure as failure:
         got = agent.backend.prompts()[before:]
+        tally.add(agent, None, outcome(refused=refused, got=got, want=None), got)
         return None if refused and failure.code == "invalid_field" and not got else f"{trap.name}: {failure}, got {got}"
     got = agent.backend.prompts()[before:]
-    told = f"{trap.name}: {receipt.stage} {receipt.changes} {receipt.error and receipt.error.code}"
-    if refused:
-        fine = receipt.stage == "failed" and receipt.error is not None and "submitted" not in receipt.stages
-        return None if fine and not got else f"{told}: refused was expected, and the model got {got}"
     want = expected(agent.name, trap.text, receipt.changes)
     if "invisible_characters_removed" in receipt.changes:
         # What is part of an emoji stays, and some agents take out fewer.
         got, want = [INVISIBLES.sub("", one).strip() for one in got], INVISIBLES.sub("", want)
     got, want = [unicodedata.normalize("NFC", one) for one in got], unicodedata.normalize("NFC", want)
-    if receipt.stage == "completed" and got == [want]:
+    result = outcome(refused=refused, got=got, want=want)
+    tally.add(agent, receipt, result, got)
+    told = f"{trap.name}: {receipt.stage} {receipt.changes} {receipt.error and receipt.error.code}"
+    if refused:
+        fine = receipt.stage == "failed" and receipt.error is not None and "submitted" not in receipt.stages
+        return None if fine and result == "refused" else f"{told}: refused was expected, and the model got {got}"
+    if receipt.stage == "completed" and result == "once":
         return None
     return f"{told}: wanted {want[:120]!r}, the model got {[one[:120] for one in got]}"
 
@@ -166,19 +182,22 @@ def _press(agent: Any, over: threading.Event) -> None:
 TURNS = 50
 
 
-def test_fifty_turns_in_a_row_are_each_completed_with_their_reply_and_at_once(agent: Any) -> None:
+def test_fifty_turns_in_a_row_are_each_completed_with_their_reply_and_at_once(agent: Any, tally: Tally) -> None:
     idle(agent)
-    delays: list[float] = []
+    wrong = []
     for number in range(TURNS):
         prompt = f"turn {number} of {TURNS}, and no other"
+        before = len(agent.backend.prompts())
         receipt = agent.daemon.inject(agent.name, prompt)
-        assert (receipt.stage, receipt.reply) == ("completed", f"You said: {prompt}"), receipt
-        delays.append(_after_last_byte(agent, prompt, receipt))
-    assert len([prompt for prompt in agent.backend.prompts() if prompt.startswith("turn ")]) == TURNS
-    delays.sort()
-    told = {"agent": agent.name, "p50": delays[TURNS // 2], "p95": delays[TURNS * 95 // 100], "max": delays[-1]}
-    print(json.dumps(told))
-    assert delays[-1] < 1, told
+        got = agent.backend.prompts()[before:]
+        result = outcome(refused=False, got=got, want=prompt)
+        tally.add(agent, receipt, result, got)
+        if (receipt.stage, receipt.reply, result) != ("completed", f"You said: {prompt}", "once"):
+            wrong.append((receipt, got))
+        else:
+            tally.delays.append(_after_last_byte(agent, prompt, receipt))
+    assert not wrong
+    assert max(tally.delays) < 1, sorted(tally.delays)
 
 
 def _after_last_byte(agent: Any, prompt: str, receipt: Receipt) -> float:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from meshd_core.clock import now_ms, time_from
 from meshd_core.contracts.kinds import KindProfile, Observation, Rule
-from meshd_core.slots import activity, countdown
+from meshd_core.slots import activity, countdown, own_start
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import DialogOption
@@ -180,16 +181,65 @@ def test_a_rule_holds_for_its_versions_only(tracker: ActivityTracker) -> None:
 def test_a_screen_that_is_emptied_to_be_drawn_anew_changes_nothing(
     tracker: ActivityTracker, changes: list[str]
 ) -> None:
-    tracker.look("> ", "")
-    tracker.look("", "")
-    tracker.look("banner\n> ", "")
-    assert changes == ["idle"]
-    tracker.look("", "")
-    tracker.silent(5)
-    assert changes == ["idle", "unknown"]
-    tracker.look("May I? touch x", "")
-    tracker.look("", "")
-    assert changes == ["idle", "unknown", "waiting", "unknown"]
+    now = 100.0
+    with time_from(lambda: now):
+        tracker.look("> ", "")
+        tracker.look("", "")
+        now += activity.EMPTY_WITHIN_S / 2
+        tracker.look("", "a new title")
+        tracker.look("banner\n> ", "")
+        assert changes == ["idle"]
+        tracker.look("", "")
+        now += activity.EMPTY_WITHIN_S
+        tracker.silent(5)
+        assert changes == ["idle", "unknown"]
+        tracker.look("May I? touch x", "")
+        tracker.look("", "")
+        assert changes == ["idle", "unknown", "waiting", "unknown"]
+
+
+def test_idleness_is_not_believed_before_the_screen_shows_it_unless_no_rule_sees_it_there(
+    tracker: ActivityTracker, changes: list[str]
+) -> None:
+    now = 100.0
+    with time_from(lambda: now):
+        for screen, seen in (("banner\n> ", ["idle"]), ("an input box that no rule knows", ["idle"])):
+            tracker.reset()
+            changes.clear()
+            tracker.look("Do you trust", "")
+            tracker.look("banner", "")
+            tracker.signal(signal("idle"))
+            tracker.observe(Observation("api", "status", "idle"))
+            assert changes == ["onboarding", "unknown"]
+            assert tracker.latest == {}
+            now += own_start.BOX_WITHIN_S - 0.1
+            tracker.look(screen, "")
+            now += 0.2
+            tracker.silent(5)
+            assert changes == ["onboarding", "unknown", *seen]
+            tracker.look("banner", "")
+            assert tracker.activity.state == "idle"
+
+
+def test_work_that_only_signals_tell_of_is_of_the_agents_own_start_until_it_was_idle_for_long_enough(
+    changes: list[str],
+) -> None:
+    made: list[ActivityTracker] = []
+    profile = msgspec.structs.replace(PROFILE, first_idle_s=0.5)
+    made.append(ActivityTracker(profile, lambda: changes.append(made[0].activity.state)))
+    tracker, now = made[0], 100.0
+    with time_from(lambda: now):
+        tracker.look("> ", "")
+        tracker.signal(signal("working"))
+        tracker.signal(signal("idle"))
+        assert (set(changes), tracker.worked) == ({"idle"}, 0)
+        now += 0.6
+        tracker.signal(signal("working"))
+        assert (changes[-1], tracker.worked > 0) == ("busy", True)
+        tracker.reset()
+        tracker.look("working", "")  # the screen shows it
+        tracker.signal(signal("working"))
+        assert tracker.activity.state == "busy"
 
 
 def test_the_same_state_keeps_its_since_and_makes_no_event(tracker: ActivityTracker, changes: list[str]) -> None:

@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from meshd_core.testing.corpus.floors import Known, Summary, Times, summary
+from meshd_core.testing.corpus.following import GRACE_S
+from meshd_core.testing.corpus.phases import DRAWING_S
 from meshd_core.testing.corpus.results import Result
-from meshd_core.testing.corpus.state_score import DRAWING_S, FLICKER_S, GRACE_S, StateScore
+from meshd_core.testing.corpus.state_score import FLICKER_S
+from meshd_core.testing.corpus.states import SETTLES_WITHIN_S
 
 NOTHING = "-"
 """There was nothing to judge."""
@@ -58,17 +61,18 @@ def _replies(total: Summary) -> str:
     return f"{total.replies - total.replies_missing} of {total.replies}" if total.replies else NOTHING
 
 
-def _right(states: Sequence[StateScore | None]) -> str:
-    judged = sum(one.judged for one in states if one is not None)
-    return _share(sum(one.right for one in states if one is not None) / judged if judged else None)
+def _screen_only(found: Sequence[Result]) -> str:
+    shares = [one.screen_only.running for one in found]
+    judged = sum(share.judged for share in shares)
+    return _share(sum(share.right for share in shares) / judged if judged else None)
 
 
 def _unknown_version(found: Sequence[Result]) -> str:
-    states = [one.unknown_version for one in found if one.unknown_version is not None]
-    judged = sum(one.judged for one in states)
+    shares = [one.unknown_version.running for one in found if one.unknown_version is not None]
+    judged = sum(share.judged for share in shares)
     if not judged:
         return NOTHING
-    right, unknown = sum(one.right for one in states) / judged, sum(one.unknown for one in states) / judged
+    right, unknown = sum(share.right for share in shares) / judged, sum(share.unknown for share in shares) / judged
     return f"{_share(right)} / {_share(unknown)} / {_share(max(0.0, 1 - right - unknown))}"
 
 
@@ -77,7 +81,9 @@ COLUMNS = (
     _of("right", lambda total: _share(total.accuracy), "accuracy"),
     _of("unknown", lambda total: _share(total.unknown), "accuracy"),
     _of("stuck", lambda total: _share(total.stuck), "accuracy"),
-    _of("flicker", lambda total: str(total.flickers) if total.judged or total.flickers else NOTHING, "flickers"),
+    _of("starts", lambda total: _share(total.start), "start"),
+    _of("flicker", lambda total: str(total.flickers), "flickers"),
+    _of("idle too early", lambda total: str(total.early), "early"),
     _of("→ busy", lambda total: _times(total.to_busy), "delay_p95"),
     _of("→ idle", lambda total: _times(total.to_idle), "delay_p95"),
     _of("→ waiting", lambda total: _times(total.to_waiting), "delay_p95"),
@@ -91,18 +97,32 @@ COLUMNS = (
     _of("replies whole", _replies, "replies_missing"),
     _of("replies doubled", lambda total: str(total.replies_doubled) if total.replies else NOTHING, "replies_doubled"),
     _of("line delay", lambda total: _times(total.line_delays, median=True)),
-    Column("screen only", lambda found: _right([one.screen_only for one in found]), ("accuracy",)),
+    Column("screen only", _screen_only, ("accuracy",)),
     Column("new version", _unknown_version, ("accuracy",)),
 )
 MEANING = f"""\
-- **Judged**: share of the recordings' time that is judged for its state. Where facts don't decide (between a key and
-  the program's reaction) nothing is, nor are states that were true for {GRACE_S:g} s or less, seen or missed.
-- **Right**: share of the judged time in which the state was right. For {GRACE_S:g} s after a change of truth the state
-  of before is not judged; a change that was not followed by then counts as wrong from its beginning. After the last
-  byte of an answer the agent is idle, but until the answer stands on the screen (at most {DRAWING_S:g} s) busy is right
-  as well.
+- **Judged**: share of the recordings' time that is judged for its state. All of it is, but for up to {GRACE_S:g} s
+  after a change of truth in which the state of before was still said: how long that took is the delay.
+- **Right**: share of the judged time in which the state was right, from the agent's readiness on. A change that was
+  not followed within {GRACE_S:g} s counts as wrong from its beginning, and so does, at once, whatever had been left
+  and is said again. Where facts don't tell the very moment of a change, the state before it and the one after it are
+  right, in this order, and nothing else is:
+  - Enter to the request's arrival: idle, then busy. Keys before Enter are no work: idle.
+  - Request to the answer's last byte: busy. Then idle, but until the answer stands on the screen (at most
+    {DRAWING_S:g} s) busy as well. Idle before the last byte is wrong.
+  - A tool call to its question: busy, then waiting. An answer's key to the next request: waiting (at most
+    {SETTLES_WITHIN_S:g} s), then busy.
+  - An interrupt's or a denial's key: idle at the latest when the agent has written that it was interrupted, or after
+    {SETTLES_WITHIN_S:g} s. All agents that write it do so within 0.7 s of the key; some write nothing when they only
+    waited for another try, or after a denial.
+  - Between the tries of a request that was refused: limited or busy, in any order.
+  - From the keys that make an agent leave to its end: the state of before, then unknown.
 - **Unknown**, **stuck**: shares of the same time in which that was said.
-- **Flicker**: states said for less than {FLICKER_S * 1000:g} ms that were not true then nor {GRACE_S:g} s before.
+- **Starts**: likewise for the time before readiness: unknown is right, and the screens that ask for trust or a login
+  are onboarding; idle is right once the input box is drawn. Readiness is when the box has stood still for a second:
+  that an agent takes what is typed as soon as idle is said, is not seen here (the scenarios wait).
+- **Flicker**: states said for less than {FLICKER_S * 1000:g} ms that were wrong when they came.
+- **Idle too early**: how often idle came to be said between Enter and the last byte of the turn.
 - **→ busy**, **→ idle**, **→ waiting**: seconds from a change of truth to the state's being said, the 95th percentile
   and the maximum, and of how many changes. States that were said before they were true are no changes. To idle the
   time begins when the answer stands on the screen.

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from meshd_core.testing.corpus.following import GRACE_S
+from meshd_core.testing.corpus.phases import UNKNOWN, Phase
 from meshd_core.testing.corpus.spans import Segment, Span, held, within
 from meshd_core.testing.corpus.truth import Truth
 from meshd_core.types import ActivityState
@@ -16,6 +18,19 @@ class Delay(Struct, frozen=True):
 
     state: ActivityState
     seconds: float
+
+
+def changes(phases: Sequence[Phase], said: Sequence[Segment]) -> Iterator[Delay]:
+    """For each phase that has one state, and that goes on for long enough when no earlier one may."""
+    due = 0.0
+    for phase in phases:
+        if len(phase.states) == 1 and phase.states != UNKNOWN and phase.end - due > GRACE_S:
+            since = max(due, phase.start)
+            pieces = [one for one in within(said, since, phase.end) if one.state in phase.states]
+            first = pieces[0].start if pieces else phase.end
+            if not held(said, Span(since, phase.end, phase.states)):
+                yield Delay(phase.states[0], first - since)
+        due = max(due, phase.end)
 
 
 def until_idle_stays(truth: Truth, spans: Sequence[Span], said: Sequence[Segment]) -> Iterator[float | None]:

@@ -31,9 +31,13 @@ class Summary(Struct, frozen=True):
     judged: float | None
     """Share of the recordings' time."""
     accuracy: float | None
+    """Of the judged time from readiness on, as `unknown` and `stuck` are; `start`: of that before."""
     unknown: float | None
     stuck: float | None
+    start: float | None
     flickers: int
+    early: int
+    """Idle that was said within a turn."""
     delays: Times
     """Of all changes of state; `to_busy`, `to_idle`, `to_waiting`: of those to one."""
     to_busy: Times
@@ -61,7 +65,9 @@ class Floors(Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds of a summary: shares at least, the other at most. `dialogs`: how many more or less than were asked."""
 
     accuracy: float = 0.99
+    start: float = 0.99
     flickers: int = 0
+    early: int = 0
     delay_p95: float = 0.5
     approvals: float = 1.0
     dialogs: int = 0
@@ -82,7 +88,9 @@ class Known(Struct, frozen=True, forbid_unknown_fields=True):
 
     reason: str
     accuracy: float | None = None
+    start: float | None = None
     flickers: int | None = None
+    early: int | None = None
     delay_p95: float | None = None
     approvals: float | None = None
     dialogs: int | None = None
@@ -101,13 +109,14 @@ class Known(Struct, frozen=True, forbid_unknown_fields=True):
         return {name: value for name, value in given.items() if name != "reason" and value is not None}
 
 
-_AT_LEAST = ("accuracy", "approvals", "precision", "recall")
+_AT_LEAST = ("accuracy", "start", "approvals", "precision", "recall")
 
 
 def summary(scores: Sequence[Score]) -> Summary:
     """All of `scores` as one."""
     states = [score.states for score in scores]
-    judged = sum(state.judged for state in states)
+    running, starting = [state.running for state in states], [state.starting for state in states]
+    judged, before = sum(share.judged for share in running), sum(share.judged for share in starting)
     delays = [delay for state in states for delay in state.delays]
     limited = [state.limited for state in states]
     lines = [score.lines for score in scores]
@@ -118,11 +127,13 @@ def summary(scores: Sequence[Score]) -> Summary:
 
     return Summary(
         recordings=len(scores),
-        judged=_share(judged, sum(state.length for state in states)),
-        accuracy=_share(sum(state.right for state in states), judged),
-        unknown=_share(sum(state.unknown for state in states), judged),
-        stuck=_share(sum(state.stuck for state in states), judged),
+        judged=_share(judged + before, sum(state.length for state in states)),
+        accuracy=_share(sum(share.right for share in running), judged),
+        unknown=_share(sum(share.unknown for share in running), judged),
+        stuck=_share(sum(share.stuck for share in running), judged),
+        start=_share(sum(share.right for share in starting), before),
         flickers=sum(state.flickers for state in states),
+        early=sum(state.early for state in states),
         delays=times(delay.seconds for delay in delays),
         to_busy=to("busy"),
         to_idle=to("idle"),
@@ -151,7 +162,9 @@ def shortfalls(found: Summary, floors: Floors = FLOORS) -> dict[str, float]:
     """The values that don't reach their floors, to three digits; what could not be judged is no shortfall."""
     values: dict[str, float | None] = {
         "accuracy": found.accuracy,
+        "start": found.start,
         "flickers": found.flickers,
+        "early": found.early,
         "delay_p95": found.delays.p95,
         "approvals": _share(found.approvals_seen, found.approvals),
         "dialogs": abs(found.dialogs - found.approvals),

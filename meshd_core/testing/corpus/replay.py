@@ -20,7 +20,8 @@ from meshd_core.slots.versions import profile_for_version
 from meshd_core.terminal.journal import WINDOW, Journal
 from meshd_core.terminal.output_chain import OutputChain
 from meshd_core.testing.corpus.cast import Cast, CastEvent, parse_size
-from meshd_core.testing.corpus.on_screen import compact, seen_on_screen
+from meshd_core.testing.corpus.landmarks import Landmarks, landmarks
+from meshd_core.testing.corpus.on_screen import compact, first_seen, looks
 from meshd_core.testing.corpus.truth import Truth
 from meshd_core.testing.corpus.virtual_time import run_in_virtual_time
 from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Size, StateEvent
@@ -50,13 +51,15 @@ class Emitted(Struct, frozen=True):
 
 class Replay(Struct, frozen=True):
     """What the machine made of a recording. `shown`: when each of the truth's lines first stood whole on the screen,
-    None if it never did; `drawn`: likewise the end of each prompt's reply. Both are seen by `on_screen`.
+    None if it never did; `drawn`: likewise the end of each prompt's reply. These and `landmarks` are of the recording
+    alone, whatever the machine made of it.
     """
 
     timeline: tuple[Moment, ...]
     lines: tuple[Emitted, ...]
     shown: tuple[float | None, ...]
     drawn: tuple[float | None, ...] = ()
+    landmarks: Landmarks = Landmarks()
 
 
 def replay(cast: Cast, truth: Truth, profile: KindProfile, version: str, *, channel: bool = True) -> Replay:
@@ -68,8 +71,10 @@ def replay(cast: Cast, truth: Truth, profile: KindProfile, version: str, *, chan
         finally:
             journal.close()
     ends = [compact(prompt.reply)[-_REPLY_END:] for prompt in truth.prompts]
-    seen = seen_on_screen(cast, [*truth.lines, *ends])
-    return Replay(timeline, lines, seen[: len(truth.lines)], seen[len(truth.lines) :])
+    screens = looks(cast)
+    seen = first_seen(screens, [*truth.lines, *ends])
+    shown, drawn = seen[: len(truth.lines)], seen[len(truth.lines) :]
+    return Replay(timeline, lines, shown, drawn, landmarks(cast, truth.cli, screens))
 
 
 async def _replay(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from meshd_core.testing.corpus.floors import known_text, read_known, shortfalls, summary
+from meshd_core.testing.corpus.prompts import read_prompts
 from meshd_core.testing.corpus.record_command import PROGRAM
 from meshd_core.testing.corpus.recordings import Profiles, Recording, Way, recordings, replayed
 from meshd_core.testing.corpus.replay import Replay
@@ -58,7 +59,7 @@ def _report(options: argparse.Namespace) -> int:
         scores = {one.recording.name: one.score for one in found}
         _say(known_text(scores, read_known(options.corpus)).rstrip("\n"))
         return 0
-    text = page(found, read_known(options.corpus))
+    text = page(found, read_known(options.corpus), read_prompts(options.corpus))
     if options.output is None:
         _say(text.rstrip("\n"))
     elif options.check:

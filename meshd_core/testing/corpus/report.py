@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from meshd_core.testing.corpus import prompts as live
 from meshd_core.testing.corpus.columns import COLUMNS, MEANING
 from meshd_core.testing.corpus.failures import Failure
-from meshd_core.testing.corpus.floors import FLOORS, Known
+from meshd_core.testing.corpus.floors import FLOORS, Known, summary
+from meshd_core.testing.corpus.following import GRACE_S
+from meshd_core.testing.corpus.prompts import PromptScore
 from meshd_core.testing.corpus.results import Result
 
 _MAX_TEXT = 100
@@ -23,23 +26,35 @@ result depends on recording and code alone. What stood on the screen when is see
 output.
 
 {MEANING}
-Floors, which tests hold each recording to: right {FLOORS.accuracy:g}, flicker {FLOORS.flickers}, delay of all changes
-{FLOORS.delay_p95:g} s (95th percentile), precise {FLOORS.precision:g}, recall {FLOORS.recall:g}, doubled
-{FLOORS.doubled}, every approval, each as one dialog, every reply whole and once. A recording that is known to miss one
-is let off that one alone, and stands in all numbers; a second row of a version tells what they are without it. A `-`
-says that there was nothing to judge.
+Floors, which tests hold each recording to: right {FLOORS.accuracy:g}, starts {FLOORS.start:g}, flicker
+{FLOORS.flickers}, idle too early {FLOORS.early}, delay of all changes {FLOORS.delay_p95:g} s (95th percentile),
+precise {FLOORS.precision:g}, recall {FLOORS.recall:g}, doubled {FLOORS.doubled}, every approval, each as one dialog,
+every reply whole and once. A recording that is known to miss one is let off that one alone, and stands in all numbers;
+a second row of a version tells what they are without it. A `-` says that there was nothing to judge.
 """
 _FAILURE_COLUMNS = ("failure in", "at (s)", "what", "expected", "got", "by")
 
 
-def page(results: Sequence[Result], known: Mapping[str, Known]) -> str:
-    """The whole page."""
+def page(results: Sequence[Result], known: Mapping[str, Known], prompts: Sequence[PromptScore] = ()) -> str:
+    """The whole page: of recordings, and of prompts to live agents."""
     by_set = [(name, list(found)) for name, found in groupby(results, lambda one: one.recording.set_name)]
     rows = [row for name, found in by_set for row in _headlines(_title(name), found, known)]
-    parts = [INTRODUCTION, "## All versions", _table(("version", "recordings", *_names()), rows)]
+    parts = [INTRODUCTION, "## All versions", _unjudged(results), _table(("version", "recordings", *_names()), rows)]
+    parts += ["## Prompts", live.MEANING, _table(live.HEAD, live.rows(prompts))] if prompts else []
     for name, found in by_set:
         parts += [f"## {_title(name)}", *_section(found, known)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _unjudged(results: Sequence[Result]) -> str:
+    """What the column `judged` leaves out, in words."""
+    total = summary([one.score for one in results])
+    states = [one.score.states for one in results]
+    length, starting = sum(one.length for one in states), sum(one.starting.judged for one in states)
+    return (
+        f"Of {length:.0f} s, {100 * (total.judged or 0):.1f} % are judged, {100 * starting / length:.1f} % as starts. "
+        f"The rest was late, by at most {GRACE_S:g} s each time; nothing else is left out."
+    )
 
 
 def _headlines(title: str, found: Sequence[Result], known: Mapping[str, Known]) -> Iterable[Sequence[str]]:

@@ -18,9 +18,13 @@ class Script(Struct, frozen=True):
 
     ready: tuple[str, ...]
     """All of them on the screen once prompts are taken."""
+    box: str
+    """What the input box has whenever it is drawn, which may be before the rest of `ready`."""
     exit: tuple[str, ...]
     """Writes, 0.3 s apart, that make it leave at an empty input box."""
     interrupt: tuple[str, ...] = ("\x1b",)
+    interrupted: tuple[str, ...] = ()
+    """Any of them on the screen once an interrupt has had its effect, or a denial."""
     question: str | None = None
     """On the screen while it asks whether a command may run; None: it never asks."""
     accept: str = ""
@@ -52,7 +56,9 @@ class Script(Struct, frozen=True):
 SCRIPTS: dict[str, Script] = {
     "claude": Script(
         ready=("? for shortcuts",),
+        box="❯",
         exit=("\x04", "\x04"),
+        interrupted=("Interrupted ·",),
         question="Do you want to proceed?",
         accept="1",
         trust=Step("Accessing workspace:", "\x1b[A\r"),
@@ -62,7 +68,9 @@ SCRIPTS: dict[str, Script] = {
     ),
     "codex": Script(
         ready=("›",),
+        box="›",
         exit=("\x04",),
+        interrupted=("Conversation interrupted",),
         question="Would you like to run the following command?",
         accept="y",
         trust=Step("Trust this folder?", "\r"),
@@ -71,8 +79,10 @@ SCRIPTS: dict[str, Script] = {
     ),
     "opencode": Script(
         ready=("ctrl+p commands",),
+        box="ctrl+p commands",
         exit=("\x03",),
         interrupt=("\x1b", "\x1b"),
+        interrupted=("· interrupted",),
         question="Permission required",
         first_run=(),
         accept="\r",
@@ -83,7 +93,9 @@ SCRIPTS: dict[str, Script] = {
     "gemini": Script(
         # The box is drawn first, and what is typed before the rest is there gets lost.
         ready=("Type your message", "Gemini CLI v"),
+        box="Type your message",
         exit=("/quit", "\r"),
+        interrupted=("Request cancelled.",),
         question="Allow execution of",
         accept="1",
         trust=Step("Do you trust the files in this folder?", "\r"),
@@ -94,13 +106,16 @@ SCRIPTS: dict[str, Script] = {
     ),
     "pi": Script(
         ready=("fake-model",),
+        box="fake-model",
         exit=("\x04",),
+        interrupted=("Operation aborted", "Aborted after"),
         unasked=True,
         resume_arguments=("--continue",),
         gives_up_after_s=12.0,
     ),
     "demo": Script(
         ready=("demo>",),
+        box="demo>",
         exit=("\x04",),
         interrupt=("\x03",),
         question="Allow the demo to continue?",

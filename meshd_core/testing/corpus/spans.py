@@ -19,7 +19,7 @@ class Segment(Struct, frozen=True):
 
 
 class Span(Struct, frozen=True):
-    """A time in which any of `states` is right; empty: nobody can tell."""
+    """A time in which any of `states` is right; empty: nobody can tell which."""
 
     start: float
     end: float

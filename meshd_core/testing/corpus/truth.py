@@ -1,7 +1,7 @@
 """What was true during a recording. Times are seconds from the cast's start.
 
-`states` holds what a detector may say, each span up to the next one's beginning: where facts don't decide (between a
-key and the program's reaction), the span is empty and anything may be said.
+`states` holds what was true, each span up to the next one's beginning: where the truth changed at a moment that nobody
+saw (between a key and the program's reaction), the span is empty. `phases` says what is right in it.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ TRUTH_SUFFIX = ".truth.json"
 
 
 class StateSpan(Struct, frozen=True, forbid_unknown_fields=True):
-    """The acceptable states from `since` on; empty: nobody can tell."""
+    """The states from `since` on, any of which is right; empty: nobody can tell which of its neighbours' is."""
 
     since: float
     states: tuple[ActivityState, ...]
@@ -70,7 +70,7 @@ class Truth(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def acceptable(states: Sequence[StateSpan], at: float) -> tuple[ActivityState, ...]:
-    """What may be said at `at`; empty: anything."""
+    """The states at `at`; empty: nobody can tell."""
     found: tuple[ActivityState, ...] = ()
     for span in states:
         if span.since > at:

@@ -8,6 +8,8 @@ import pytest
 
 from meshd_core.testing.cli_cache import read_pins
 from meshd_core.testing.corpus.cast import CAST_SUFFIX, read_cast
+from meshd_core.testing.corpus.landmarks import first, landmarks
+from meshd_core.testing.corpus.on_screen import looks
 from meshd_core.testing.corpus.scenarios import SCENARIOS
 from meshd_core.testing.corpus.scripts import SCRIPTS
 from meshd_core.testing.corpus.subjects import choose
@@ -16,6 +18,8 @@ from meshd_core.testing.corpus.truth import TRUTH_SUFFIX, read_truth
 TESTS = Path(__file__).parents[2]
 CORPUS = TESTS / "corpus"
 AGENTS = [f"{cli}-{pin.version}" for cli, pin in choose(read_pins(TESTS / "agents/versions.toml"), [])]
+WRITTEN_WITHIN_S = 0.7
+"""As docs/agents.md says."""
 MAX_BYTES = 15 * 1024 * 1024
 
 
@@ -39,6 +43,16 @@ def test_recordings_are_sound(agent: str) -> None:
         assert all(prompt.received for prompt in truth.prompts), path
         text = "".join(event.data for event in cast.events)
         assert not re.search(r"/root\b", text), path
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_writes_soon_that_it_was_interrupted_and_draws_its_box_before_it_is_ready(agent: str) -> None:
+    cast = read_cast(CORPUS / agent / f"interrupt{CAST_SUFFIX}")
+    found = landmarks(cast, agent.rpartition("-")[0], looks(cast))
+    (key,) = found.interrupts
+    assert first(found.stopped, key, key + WRITTEN_WITHIN_S) is not None, found
+    (ready,) = (event.at for event in cast.events if event.data == "ready")
+    assert first(found.box, 0, ready) is not None, found
 
 
 def test_only_pinned_versions_are_there_and_all_is_small() -> None:

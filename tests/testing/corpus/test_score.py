@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from meshd_core.testing.corpus.floors import shortfalls, summary
+from meshd_core.testing.corpus.phases import DRAWING_S
 from meshd_core.testing.corpus.replay import Emitted, Moment, Replay
 from meshd_core.testing.corpus.score import Score, score
-from meshd_core.testing.corpus.state_score import DRAWING_S
 from meshd_core.testing.corpus.truth import PromptTruth, StateSpan, Truth
 from meshd_core.types import ActivityState, Dialog, DialogOption
 
@@ -47,14 +47,14 @@ def test_a_change_that_is_followed_soon_is_right_and_has_a_delay() -> None:
     # Idle was said before it was true: that took no time.
     assert [delay.state for delay in states.delays] == ["busy", "idle"]
     assert [delay.seconds for delay in states.delays] == pytest.approx((0.1, 0.4))
-    assert states.right == states.judged
-    assert states.judged == pytest.approx(8.5)
+    assert states.running.right == states.running.judged == pytest.approx(8.5)
+    assert states.starting.right == states.starting.judged == pytest.approx(1.0)
     assert states.flickers == 0
 
 
 def test_a_change_that_is_followed_late_is_wrong_from_its_beginning() -> None:
     found = _scored(TURN, [(0.0, "idle"), (2.1, "busy"), (6.8, "idle")])
-    assert found.states.judged - found.states.right == pytest.approx(0.8)
+    assert found.states.running.judged - found.states.running.right == pytest.approx(0.8)
     assert found.states.delays[-1].seconds == pytest.approx(0.8)
     (failure,) = found.failures
     assert (failure.what, failure.at, failure.expected, failure.got) == ("state", 6.0, "idle", "busy")
@@ -65,19 +65,45 @@ def test_a_state_that_was_never_true_is_wrong_within_the_grace_too_and_flickers(
     assert found.states.flickers == 1
     assert {failure.what for failure in found.failures} == {"state", "flicker"}
     found = _scored(TURN, [(0.0, "idle"), (2.0, "busy"), (4.0, "unknown"), (4.2, "busy"), (6.0, "idle")])
-    assert (found.states.flickers, found.states.unknown) == (1, pytest.approx(0.2))
+    assert (found.states.flickers, found.states.running.unknown) == (1, pytest.approx(0.2))
 
 
-def test_where_nobody_can_tell_anything_may_be_said() -> None:
-    found = _scored(TURN, [(0.0, "busy"), (0.1, "waiting"), (0.2, "idle"), (2.0, "busy"), (6.0, "idle")])
-    assert found.failures == ()
+def test_going_back_and_forth_is_wrong_however_soon_it_is_over() -> None:
+    back: Said = [(0.0, "idle"), (2.0, "busy"), (6.0, "idle"), (6.1, "busy"), (6.4, "idle")]
+    found = _scored(TURN, back)
+    assert [(failure.what, failure.at, failure.got) for failure in found.failures] == [("state", 6.1, "busy")]
+    assert found.states.running.judged - found.states.running.right == pytest.approx(0.3)
 
 
-def test_a_turn_too_short_to_be_seen_is_not_judged_whether_it_was_seen_or_missed() -> None:
+def test_idle_within_a_turn_is_too_early_even_before_the_request_is_there() -> None:
+    truth = _truth((0.0, NOBODY_KNOWS), (1.0, IDLE), (2.0, NOBODY_KNOWS), (2.4, BUSY), (6.0, IDLE),
+                   prompts=(PromptTruth("hi", 2.0, ("hi",), 2.4, 3.0, 6.0, ""),))  # fmt: skip
+    good: Said = [(0.0, "idle"), (2.1, "busy"), (6.0, "idle")]
+    assert _scored(truth, good).failures == ()
+    for at in (2.2, 2.5, 5.9):
+        there_and_back: Said = [*good[:2], (at, "idle"), (at + 0.05, "busy"), good[2]]
+        found = _scored(truth, there_and_back)
+        assert [failure.what for failure in found.failures] == ["state", "flicker", "idle too early"]
+        assert (found.states.early, shortfalls(summary([found]))["early"]) == (1, 1)
+
+
+def test_before_readiness_only_unknown_and_then_idle_are_right() -> None:
+    for said, wrong in (
+        ([(0.0, "unknown"), (0.6, "idle")], 0.0),
+        ([(0.0, "unknown"), (0.3, "waiting"), (0.6, "idle")], 0.3),
+        ([(0.0, "unknown"), (0.2, "idle"), (0.6, "busy"), (0.7, "idle")], 0.1),
+        ([(0.0, "unknown"), (0.2, "idle"), (0.6, "unknown"), (0.8, "idle")], 0.2),
+    ):
+        start = _scored(TURN, [*said, (2.0, "busy"), (6.0, "idle")]).states.starting
+        assert start.judged - start.right == pytest.approx(wrong)
+
+
+def test_a_turn_too_short_to_be_seen_may_be_seen_or_missed() -> None:
     short = _truth((0.0, NOBODY_KNOWS), (1.0, IDLE), (2.0, BUSY), (2.3, IDLE))
     missed, seen = _scored(short, [(0.0, "idle")]), _scored(short, [(0.0, "idle"), (2.05, "busy"), (2.3, "idle")])
     assert missed.failures == seen.failures == ()
-    assert missed.states.judged == seen.states.judged == pytest.approx(8.7)
+    assert missed.states.running.judged == pytest.approx(8.7)
+    assert seen.states.running.judged == pytest.approx(8.95)
     assert [delay.state for delay in seen.states.delays] == ["idle"]
 
 
@@ -105,9 +131,9 @@ def test_limited_is_counted_for_a_429_alone() -> None:
 
 
 def test_where_nothing_is_judged_nothing_is_told() -> None:
-    total = summary([_scored(_truth((0.0, NOBODY_KNOWS)), [])])
+    total = summary([_scored(_truth((0.0, NOBODY_KNOWS)), [(0.0, "unknown")])])
     assert total.accuracy is total.precision is total.recall is total.delays.p95 is None
-    assert total.judged == 0.0
+    assert (total.judged, total.start) == (1.0, 1.0)
     assert shortfalls(total) == {}
 
 

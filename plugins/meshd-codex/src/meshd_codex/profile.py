@@ -106,5 +106,7 @@ PROFILE = KindProfile(
     # To accept, the letter that the dialog itself names: numbers move from version to version.
     keys=Keys(deny="\x1b", interrupt=("\x1b",)),
     transcript=TRANSCRIPT,
+    # It signals work for up to 0.1 s while it starts, until 0.3 s after its first idleness.
+    first_idle_s=0.5,
     api_complete=True,
 )
