@@ -11,6 +11,7 @@ _VERDICTS: dict[Verdict, str] = {
     "believed": "believed",
     "agrees": "says the same",
     "outranked": "outranked",
+    "not_yet": "not believed yet, the run has only begun",
     "overridden": "overridden",
     "earlier_rule": "later rule",
     "no_match": "no match",

@@ -110,8 +110,8 @@ class ActivityTracker:
 
     @property
     def latest(self) -> Mapping[Source, Observation]:
-        """The last observation of each source that counts, but for what an override rule saw."""
-        return {one.source: one for one in self._counting()}
+        """The last observation of each source, but for what an override rule saw."""
+        return self._latest
 
     @property
     def unseen(self) -> bool:
@@ -245,13 +245,16 @@ class ActivityTracker:
             return self._override
         return next(iter(self._counting()), None)
 
+    def counts(self, observation: Observation) -> bool:
+        """Whether it is believed if no better one is there; a run that begins is not believed everything."""
+        drawn = (self._latest.get("title"), self._latest.get("screen"))
+        seen_idle = not self._draws_idle or any(one is not None and one.state == "idle" for one in drawn)
+        return self._start.believes(observation, seen_idle=seen_idle)
+
     def _counting(self) -> list[Observation]:
-        """The last observation of each source, the most trusted first, without what isn't believed as a run begins."""
-        latest = [self._latest[source] for source in TRUST if source in self._latest]
-        seen_idle = not self._draws_idle or any(
-            one.state == "idle" for one in latest if one.source in ("title", "screen")
-        )
-        return [one for one in latest if self._start.believes(one, seen_idle=seen_idle)]
+        """The last observation of each source that counts, the most trusted first."""
+        latest = (self._latest[source] for source in TRUST if source in self._latest)
+        return [one for one in latest if self.counts(one)]
 
     def _believed_state(self) -> ActivityState:
         best = self._best()

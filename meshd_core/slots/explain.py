@@ -38,7 +38,7 @@ class Judgement:
         self._latest = [found[source] for source in TRUST if source in found]
         overriding = [] if self._override is None else [_observation(self._override)]
         self._all = [*overriding, *self._latest]
-        self._best = self._all[0] if self._all else None
+        self._best = next((one for one in self._all if one in overriding or tracker.counts(one)), None)
 
     def profile(self) -> ProfileReport:
         """Which data of the kind are in use."""
@@ -86,8 +86,10 @@ class Judgement:
 
     def _verdict(self, seen: Observation) -> tuple[Verdict, str | None]:
         best = self._best
-        if best is None or seen == best:
+        if seen == best:
             return "believed", None
+        if best is None or (self._override is None and not self._tracker.counts(seen)):
+            return "not_yet", None
         if seen.state == best.state:
             return "agrees", None
         return ("outranked" if self._override is None else "overridden"), best.rule

@@ -6,10 +6,14 @@ from msgspec import Struct
 
 from meshd_core.types.words import ActivityState, Source, When
 
-Verdict = Literal["believed", "agrees", "outranked", "overridden", "earlier_rule", "no_match", "other_version"]
+Verdict = Literal[
+    "believed", "agrees", "outranked", "overridden", "not_yet", "earlier_rule", "no_match", "other_version"
+]
 """`believed`: the state comes from it. `agrees`: it says the same. `outranked`: a source that is trusted more says
-otherwise. `overridden`: an override rule does. `earlier_rule`: a rule before it in the kind's order decided for its
-source. `no_match`: the text has no such marker. `other_version`: its range does not hold the agent's version."""
+otherwise. `overridden`: an override rule does. `not_yet`: the run has only begun, and this alone proves nothing then:
+idleness that the screen doesn't show, work of the agent's own. `earlier_rule`: a rule before it in the kind's order
+decided for its source. `no_match`: the text has no such marker. `other_version`: its range does not hold the agent's
+version."""
 QueueBlock = Literal[
     "not_running", "removed", "draining", "writing", "paste", "draft", "person", "typing", "quiet", "unknown",
     "onboarding", "busy", "waiting", "limited", "stuck",

@@ -62,6 +62,14 @@ def test_an_override_beats_all_and_says_so() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_run_that_begins_only_reports_is_not_believed_yet() -> None:
+    known = tracker()
+    known.signal(Signal(state="idle", app="x"))
+    assert [(seen.source, seen.verdict) for seen in judge(known, "a banner").sources()] == [("signal", "not_yet")]
+    known.look("> ", "")
+    assert [seen.verdict for seen in judge(known, "> ").sources()] == ["believed", "agrees"]
+
+
 def test_a_better_source_outranks_and_an_agreeing_one_agrees() -> None:
     known = tracker()
     known.signal(Signal(state="working", app="x"))
