@@ -33,8 +33,8 @@ _MATCHED_LIMIT = 200
 _WORDLESS: tuple[Source, ...] = ("signal", "title")
 WORDS_WITHIN_S = 1.0
 """So long a question that was only signalled is no dialog: the screen that has its words is being drawn."""
-EMPTY_WITHIN_S = 0.5
-"""A screen that was emptied has something on it again so soon (measured with opencode: 0.12 s), or it stays empty."""
+EMPTY_WITHIN_S = 1.0
+"""A screen that was emptied has something on it again so soon (measured with opencode: 0.62 s), or it stays empty."""
 UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
 
 
