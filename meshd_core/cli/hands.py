@@ -75,12 +75,14 @@ def interrupt(client: MeshdClient, as_json: bool, slot: str) -> None:
 def answer(client: MeshdClient, as_json: bool, slot: str, choice: str | None, dialog_id: str | None) -> None:
     """Answer the dialog that a slot's agent has open.
 
-    CHOICE is accept, where the dialog offers it, or deny; without it the dialog is shown and, on a terminal, asked for.
-    It is typed only while that very dialog is open. Exits 124 if the dialog still stood after 3 s.
+    CHOICE is the id of an option that the dialog offers (accept, option2), or deny; without it the dialog is shown and,
+    on a terminal, asked for. It is typed only while that very dialog is open. Exits 124 if the dialog still stood after
+    3 s.
 
     \b
     meshd answer claude-1
     meshd answer claude-1 accept
+    meshd answer claude-1 option2
     meshd answer claude-1 deny --dialog d3-0f6d1c2a9b7e
     """
     dialog = client.slot(slot).dialog
@@ -93,7 +95,7 @@ def answer(client: MeshdClient, as_json: bool, slot: str, choice: str | None, di
         _show(dialog)
         if not sys.stdin.isatty():
             return
-        choices = [*(option.id for option in dialog.options if option.id == "accept"), "deny"]
+        choices = [*(option.id for option in dialog.options if option.id != "deny"), "deny"]
         choice = str(click.prompt("answer", type=click.Choice(choices)))
     result = client.answer(slot, dialog_id or dialog.id, choice)
     if as_json:

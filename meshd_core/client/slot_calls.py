@@ -129,7 +129,7 @@ def interrupt(name: str) -> Call[Slot]:
 
 
 def answer(name: str, dialog_id: str, choice: str) -> Call[AnswerResult]:
-    """Answer the dialog that the slot waits on with `accept`, if it offers that, or `deny`.
+    """Answer the dialog that the slot waits on with the id of one of its options, or `deny`.
 
     Raises DialogChanged if that dialog isn't open any more.
     """

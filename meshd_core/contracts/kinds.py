@@ -36,12 +36,13 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     dialog: str | None = None
     """Kind of dialog that the match opens (`approval`, `question`, `trust`).
 
-    A group named `command` is what would be run, as far as the screen shows it; the first other group is its question.
+    A group named `command` is what would be run, as far as the screen shows it; `options` matches where the options
+    begin, if that is not behind the question; the first other group is the question.
     """
     options: tuple[DialogOption, ...] = ()
     """What the dialog offers. With `option_pattern`: which labels mean `accept` and `deny`, exactly; several may."""
     option_pattern: str | None = None
-    """Finds each option from the question on (MULTILINE): group `label`, group `default` that matches something in the
+    """Finds each option (MULTILINE) from the question on, or from the group `options`: group `label`, group `default` that matches something in the
     marked one, group `key` with what the row itself says that chooses it."""
     confidence: float = 0.8
     last_rows: int = 0
@@ -283,7 +284,7 @@ class AgentSession:
         return None
 
     async def answer(self, dialog_key: str, choice: str) -> bool:
-        """Answer the question that was reported with this `dialog_key`; `choice` is `accept` or `deny`.
+        """Answer the question that was reported with this `dialog_key`; `choice` is the id of an option, or `deny`.
 
         False, also for what is not open any more: nothing was answered, and core presses the kind's key, if it has one.
         """

@@ -369,9 +369,10 @@ def source_of(rule: Rule) -> Source:
 def observed(rule: Rule, match: re.Match[str]) -> Observation:
     """What `rule` says by its `match`."""
     command = match.groupdict().get("command")
-    skip = {match.re.groupindex[name] for name in ("command", *TIME_UNITS) if name in match.re.groupindex}
+    groups = match.re.groupindex
+    skip = {groups[name] for name in ("command", "options", *TIME_UNITS) if name in groups}
     asked = next((n for n in range(1, match.re.groups + 1) if n not in skip and match[n]), None)
-    choices = offered(rule, match, match.start(asked or 0))
+    choices = offered(rule, match, match.start("options" if "options" in groups else asked or 0))
     return Observation(
         source=source_of(rule), rule=rule.id, state=rule.state, matched=match.group(0).strip(),
         confidence=rule.confidence, dialog_kind=rule.dialog,

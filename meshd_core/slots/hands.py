@@ -171,8 +171,9 @@ class Hands:
 
     def _keys_for(self, choice: str) -> str:
         # To deny, never what a row names: what a number stands for may have changed since the screen was read.
-        accept = self._tracker.option_keys.get("accept") or self.keys.accept
-        keys = {"accept": accept, "deny": self.keys.deny}.get(choice)
+        keys = self.keys.deny if choice == "deny" else self._tracker.option_keys.get(choice)
+        if keys is None and choice == "accept":
+            keys = self.keys.accept
         if keys is None:
             name = self._slot
             raise NotSupported(f"{name}: this kind has no key for {choice!r}", hint=f"'meshd attach {name}'")

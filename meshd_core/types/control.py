@@ -24,7 +24,7 @@ class InterruptRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AnswerRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /answer/{slot}`; `choice` is `accept`, if the dialog offers it, or `deny`."""
+    """The body of `POST /answer/{slot}`; `choice` is the id of an option that the dialog offers, or `deny`."""
 
     dialog_id: str
     choice: str

@@ -1,5 +1,6 @@
 """A real agent is answered, interrupted, refused by its model, stopped and resumed, through the HTTP API."""
 
+import re
 from typing import Any
 
 import pytest
@@ -93,3 +94,17 @@ def test_stopping_is_polite_and_leaves_nothing_of_it_and_a_resume_remembers(agen
     asked_with = [r for r in agent.backend.received() if r.prompt == "what was it?" and r.tools]
     assert "remember the kiwi" in asked_with[-1].earlier
     assert agent.daemon.get(f"/slots/{agent.name}", SlotDetail).agent_version == agent.version
+
+
+def test_an_option_for_all_times_is_taken_and_it_does_not_ask_again(agent: Any) -> None:
+    """The last test here: what is asked once is allowed from then on."""
+    receipt, slot = asked(agent, "touch allowed-for-good")
+    assert slot.dialog is not None
+    lasting = [one for one in slot.dialog.options if re.search("always|again|this session", one.label)]
+    assert lasting, slot.dialog.options
+    answer(agent, slot, lasting[0].id)
+    done = finished(agent, receipt)
+    assert (done.stage, (done.reply or "").startswith("tool finished: ")) == ("completed", True), done
+    assert (agent.cwd / "allowed-for-good").exists()
+    again = agent.daemon.inject(agent.name, "TOOL touch allowed-for-good")
+    assert again.stage == "completed", again

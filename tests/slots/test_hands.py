@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from meshd_core.contracts.kinds import Keys, KindProfile, Observation, Rule
-from meshd_core.errors import DialogChanged, NotSupported
+from meshd_core.errors import DialogChanged, InvalidField, NotSupported
 from meshd_core.pty.master import Master
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.hands import Hands
@@ -23,6 +23,10 @@ PROFILE = KindProfile(
     name="x", title="X", commands=("x",), install_hint="",
     rules=(
         Rule("ask", "waiting", r"run \$ (?P<command>.+)\n(Sure\?)", dialog="approval", options=OPTIONS),
+        Rule(
+            "choose", "waiting", r"^(Which\?)", dialog="approval", options=OPTIONS,
+            option_pattern=r"^ (?P<key>\d)?\. (?P<label>.+)$",
+        ),
         Rule("busy", "busy", r"^working"),
         Rule("idle", "idle", r"^> "),
     ),
@@ -139,4 +143,33 @@ async def test_where_no_key_is_safe_and_the_channel_takes_no_answer_none_is_give
     bench.hands.keys = Keys(deny="n")
     with pytest.raises(NotSupported):
         await bench.hands.answer(asks(bench), "accept")
+    assert bench.typed() == b""
+
+
+CHOICES = "Which?\n 2. Yes\n 1. Always\n . Sometimes\n 3. No"
+
+
+async def test_an_option_is_pressed_by_what_its_own_row_says_and_denying_is_not(bench: Bench) -> None:
+    typed = {}
+    for choice in ("accept", "option2", "deny"):
+        bench.screen = CHOICES
+        bench.look()
+        assert bench.tracker.dialog is not None
+        assert [one.id for one in bench.tracker.dialog.options] == ["accept", "option2", "option3", "deny"]
+        act = asyncio.create_task(bench.hands.answer(bench.tracker.dialog.id, choice))
+        await asyncio.wait({act}, timeout=5)
+        typed[choice] = bench.typed()
+        bench.screen = "> "
+        bench.look()
+    assert typed == {"accept": b"2", "option2": b"1", "deny": b"n"}
+
+
+async def test_an_option_whose_row_names_no_key_and_one_that_is_not_there_are_not_pressed(bench: Bench) -> None:
+    bench.screen = CHOICES
+    bench.look()
+    assert bench.tracker.dialog is not None
+    with pytest.raises(NotSupported):
+        await bench.hands.answer(bench.tracker.dialog.id, "option3")
+    with pytest.raises(InvalidField):
+        await bench.hands.answer(bench.tracker.dialog.id, "option7")
     assert bench.typed() == b""

@@ -171,10 +171,12 @@ async def test_a_permission_is_answered_by_its_id_whatever_the_terminal_has_mark
             api.event("permission.asked", id=key, **asked)
             assert (await seen.get()).dialog_key == "per_1"
         assert await session.answer("per_1", "accept")
+        assert await session.answer("per_1", "always")
         assert await session.answer("per_2", "deny")
         assert not await session.answer("per_3", "accept")  # the server says no
         assert not await session.answer("per_9", "accept")
-        assert [body for _, body in api.posted] == [{"reply": "once"}, {"reply": "reject"}, {"reply": "once"}]
+        replies = [body for _, body in api.posted]
+        assert replies == [{"reply": "once"}, {"reply": "always"}, {"reply": "reject"}, {"reply": "once"}]
         api.event("permission.replied", sessionID="ses_1", requestID="per_1", reply="once")
         assert (await seen.get()).dialog_key == "per_2"
         assert not await session.answer("per_1", "accept")

@@ -35,14 +35,14 @@ RULES = (
     Rule(
         "codex-approval", "waiting",
         r"^ *(Would you like to [^\n]+\?)\n(?:(?:(?! *\$ )[^\n]*\n){0,12} *\$ (?P<command>[^\n]+)\n(?= *\n))?"
-        r"(?:[^\n]*\n){0,30}?[› ] 1\. Yes, proceed \(y\)\n(?:[^\n]*\n){1,12}?" + _HINT,
+        # The last row of that look is the option; one before it is drawn by the command.
+        r"(?:[^\n]*\n){0,30}(?P<options>[› ] 1\. Yes, proceed \(y\))\n(?:[^\n]*\n){1,12}?" + _HINT,
         override=True, dialog="approval",
         options=(
             DialogOption("accept", "Yes, proceed"),
             DialogOption("deny", "No, and tell Codex what to do differently"),
         ),
-        # A row of the command may look like an option, so no other letter is taken from the screen.
-        option_pattern=r"^(?P<default>›)? *\d\. (?P<label>[^\n]+?)(?: \((?:(?P<key>y)|\w+)\))?$",
+        option_pattern=r"^(?P<default>›)? *\d\. (?P<label>[^\n]+?)(?: \((?:(?P<key>[a-z])|\w+)\))?$",
     ),
     Rule("codex-menu", "waiting", rf"^(?:› |  )\d+\. [^\n]*\n(?:(?!› (?!\d+\. ))[^\n]*\n){{1,30}}?{_HINT}",
          override=True, dialog="menu"),

@@ -88,7 +88,7 @@ class OpenCodeSession(AgentSession):
 
     async def answer(self, dialog_key: str, choice: str) -> bool:
         """Answer the permission `dialog_key`, whatever option the terminal has marked. False: not open, or unheard."""
-        reply = {"accept": "once", "deny": "reject"}.get(choice)
+        reply = {"accept": "once", "always": "always", "deny": "reject"}.get(choice)
         if reply is None or not self._state.is_permission(dialog_key):
             return False
         try:

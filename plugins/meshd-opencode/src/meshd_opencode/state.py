@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 from meshd_core.api import DialogOption, Observation
 from meshd_opencode.api_types import Asked, SessionStatus
 
-_OPTIONS = (DialogOption("accept", "Allow once", default=True), DialogOption("deny", "Reject"))
+_OPTIONS = (
+    DialogOption("accept", "Allow once", default=True),
+    DialogOption("always", "Allow always"),
+    DialogOption("deny", "Reject"),
+)
 _SOURCE_RULE = "opencode-events"
 
 
