@@ -39,14 +39,16 @@ def own_prompt(since: Sequence[T], text: Callable[[T], str], prompt: str, *, exa
 
 
 async def wait_for_reply(find: Callable[[], Awaitable[Answer | None]]) -> str | None:
-    """The text of the answer once it has ended, as far as it is there after `REPLY_WAIT_S`; None: nothing is."""
+    """The text of the answer once it has ended, empty if nothing was said; as far as it is there after `REPLY_WAIT_S`;
+    None: nothing is.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + REPLY_WAIT_S
     answer: Answer | None = None
     while loop.time() < deadline:
         answer = await find()
         if answer is not None and answer.ended:
-            break
+            return answer.text
         await asyncio.sleep(REPLY_POLL_S)
     return answer.text if answer is not None and answer.text else None
 

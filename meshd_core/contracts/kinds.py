@@ -280,7 +280,9 @@ class AgentSession:
         return False
 
     async def reply(self, turn: Turn) -> str | None:
-        """The agent's full answer to `turn`, or None where only the screen knows. Called once, when the turn ended."""
+        """The agent's full answer to `turn`, empty if it said nothing, or None where only the screen knows. Called once,
+        when the turn ended.
+        """
         return None
 
     async def answer(self, dialog_key: str, choice: str) -> bool:

@@ -34,7 +34,7 @@ _LONGEST_WAIT_S = 60.0
 
 
 class InjectQueue:
-    """The prompts of one slot. `reply` gives the agent's answer to a finished turn."""
+    """The prompts of one slot. `reply` gives the agent's answer to a finished turn, and to an interrupted one."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class InjectQueue:
         tracker: ActivityTracker,
         publish: Callable[[Receipt], None],
         shorter: Callable[[], None],
-        reply: Callable[[Entry], Awaitable[str | None]],
+        reply: Callable[[Entry, bool], Awaitable[str | None]],
         silent_s: Callable[[], float],
     ) -> None:
         self._slot, self._profile = slot, profile
@@ -336,7 +336,7 @@ class InjectQueue:
         if turn.joined and not await self._turns.stays_over(turn):
             return
         self._turns.taken_up(turn)
-        turn.reply = await self._reply(turn)
+        turn.reply = await self._reply(turn, self._turns.was_interrupted(turn))
         if turn in self._turns:
             if self._turns.was_interrupted(turn):
                 # claude puts a prompt that it hasn't answered yet back into its input box, before the next one.

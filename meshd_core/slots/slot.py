@@ -358,10 +358,12 @@ class Slot:
         self._announcer.run_ended(status, pid)
         self.terminal.run_ended(status, pid)
 
-    async def _reply(self, entry: Entry) -> str | None:
-        """The agent's answer: from its own log if the kind reads one, else the lines since Enter."""
+    async def _reply(self, entry: Entry, interrupted: bool) -> str | None:
+        """The agent's answer: from its own log if the kind reads one, else the lines since Enter. No log has what an
+        interrupt cut off.
+        """
         reply = await self._channel.reply(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
-        if reply is not None:
+        if reply or (reply is not None and not interrupted):
             reply = self._output.filtered(reply)
         else:
             reply = await self._output.reply_lines(entry.line_mark, entry.text)

@@ -44,7 +44,7 @@ async def idle_queue(folder: Path) -> AsyncIterator[tuple[InjectQueue, InstantTy
     tracker.observe(Observation("api", "test", "idle"))
     store = ReceiptStore(folder / "receipts.db")
 
-    async def no_reply(entry: Entry) -> None:
+    async def no_reply(entry: Entry, interrupted: bool) -> None:
         return None
 
     queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, lambda: None, no_reply, lambda: 9.0)

@@ -124,7 +124,7 @@ async def queue_of(
     tracker.observe(Observation("api", "test", "idle"))
     store = ReceiptStore(folder / "receipts.db")
 
-    async def no_reply(one: Entry) -> None:
+    async def no_reply(one: Entry, interrupted: bool) -> None:
         return None
 
     queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, lambda: None, no_reply, lambda: 9.0)
