@@ -57,7 +57,7 @@ class Hands:
         self._require_running()
         writes = list(strokes(keys, application_cursor=self._keyboard.application_cursor))
         self._typed()
-        return await self._write_all(writes)
+        return await self._write_all(writes, typed=True)
 
     async def send(self, data: bytes) -> int:
         """Write `data` as it is; how many bytes that were. Raises InvalidField."""
@@ -65,14 +65,14 @@ class Hands:
             raise InvalidField(f"'bytes_b64' must hold 1 to {MAX_BYTES} bytes", field="bytes_b64")
         self._require_running()
         self._typed()
-        return await self._write_all([data])
+        return await self._write_all([data], typed=True)
 
     async def pass_on(self, data: bytes, *, typed: bool) -> None:
         """Write what an attached terminal sends; `typed`: its person pressed keys."""
         self._require_running()
         if typed:
             self._typed()
-        await self._write_all([data])
+        await self._write_all([data], typed=typed)
 
     async def interrupt(self) -> None:
         """Stop the present turn the way this kind does it, and wait a moment for its end. An idle agent is left alone:
@@ -188,11 +188,13 @@ class Hands:
             name = self._slot
             raise SlotNotRunning(f"slot {name} is not running", hint=f"'meshd start {name}' starts its agent")
 
-    async def _write_all(self, writes: list[bytes]) -> int:
+    async def _write_all(self, writes: list[bytes], *, typed: bool) -> int:
         async with self._keyboard.keys():
             for number, data in enumerate(writes):
                 if number:
                     await asyncio.sleep(PAUSE_S)
+                if typed:
+                    self._keyboard.typed(data)
                 await _told(self._keyboard.write(data, WRITE_TIMEOUT_S), self._slot)
         return sum(map(len, writes))
 

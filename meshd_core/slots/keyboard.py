@@ -26,6 +26,8 @@ class Keyboard:
         self.bytes_written = 0
         self.keys_written = 0
         """Counts the writes that were not a prompt's."""
+        self.unsent = False
+        """Whether a person's keys since the last Enter may stand in an input box that can't be read."""
 
     @property
     def worked(self) -> int:
@@ -91,6 +93,10 @@ class Keyboard:
             yield
         finally:
             self._turn.release()
+
+    def typed(self, data: bytes) -> None:
+        """A person's keys `data` were written. What Enter or Ctrl-C ends leaves no draft."""
+        self.unsent = not data.endswith((b"\r", b"\n", b"\x03"))
 
     def screen_rows(self) -> list[str]:
         """The rows for people, filtered: they go into receipts."""

@@ -326,6 +326,7 @@ class Slot:
         self._prompts.begin(0 if adopted else self.feed.last_n())
         if not adopted:
             self._tracker.reset()
+            self._keyboard.unsent = False
         run = Run(
             slot=self.name, pid=child.pid, started_at_ms=child.started_at_ms, cwd=str(self.launcher.folder()),
             env={}, meta=child.meta,

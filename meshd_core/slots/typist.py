@@ -62,6 +62,8 @@ class Record(Protocol):
 class Terminal(Protocol):
     """What the typist needs of a slot."""
 
+    unsent: bool
+
     @property
     def worked(self) -> int: ...
     @property
@@ -155,6 +157,10 @@ class Typist:
         unsent, self._unsent = self._unsent, False
         if left == "paste" and not self._terminal.dialog_open:
             await self._close_paste()
+        if not self._recipe.sees_drafts:
+            if unsent or self._terminal.unsent:
+                await self._clear_unseen(entry)
+            return
         if unsent or left is not None:
             await self._box.fills()  # claude puts an interrupted prompt back some time after it is idle
         if not await self._box.holds_draft():
@@ -172,6 +178,11 @@ class Typist:
                 break
         if self._box.draft:
             raise DraftStands
+
+    async def _clear_unseen(self, entry: Entry) -> None:
+        """Empty a box that can't be read, if this kind has keys for that: a text may stand there."""
+        if self._recipe.clear is not None and await self._clear(self._recipe.clear):
+            entry.changes = (*entry.changes, DRAFT_CLEARED)
 
     async def _close_paste(self) -> None:
         if self._bracketed():
@@ -217,6 +228,7 @@ class Typist:
             entry.cap()  # before Enter, so that a crash right after it leaves no doubt to resolve
         self._record(entry, *before_enter, "entered")
         await self._write(self._recipe.enter.encode())
+        self._terminal.unsent = False
         return mark
 
     async def _confirm(self, entry: Entry, mark: int) -> None:

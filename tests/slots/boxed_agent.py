@@ -30,6 +30,7 @@ class BoxedAgent:
         self.worked = 0
         self.dialog_open = self.at_work = False
         self.raw_head = self.last_n = self.keys_written = 0
+        self.unsent = False
         self.bracketed_paste = True
         self._turn = asyncio.Lock()
 

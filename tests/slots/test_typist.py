@@ -183,6 +183,29 @@ async def test_a_box_that_cannot_be_read_is_cleared_when_no_keys_are_being_press
     assert agent.written == ["\x1b[201~", "\x15"]
 
 
+async def test_what_may_stand_in_a_box_that_cannot_be_read_is_cleared_before_a_prompt() -> None:
+    agent = BoxedAgent("half a line of a person")
+    agent.unsent = True
+    by = Typist(agent, BLIND, moved, _not_finished)
+    for one, changes in ((entry(), ("draft_cleared",)), (entry("another"), ())):
+        await by.type(one)
+        assert one.changes == changes
+    unsent = entry("not submitted")
+    unsent.submit = False
+    await by.type(unsent)
+    await by.type(after := entry("after it"))
+    assert after.changes == ("draft_cleared",)
+    assert agent.prompts == ["a prompt", "another", "after it"]
+
+
+async def test_without_keys_that_clear_a_box_that_cannot_be_read_it_is_left_as_it_is() -> None:
+    agent = BoxedAgent("half ")
+    agent.unsent = True
+    blind = replace(BLIND, submit=replace(BLIND.submit, clear=None))
+    await Typist(agent, blind, moved, _not_finished).type(one := entry())
+    assert (one.changes, agent.prompts) == ((), ["half a prompt"])
+
+
 async def test_a_dialog_that_opens_meanwhile_gets_no_clearing_keys(tmp_path: Path) -> None:
     agent = BoxedAgent("of before")
 

@@ -42,6 +42,8 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
     enter: str = "\r"
     clear: str | None = None
     input_box: str | None = None
+    input_noise: str | None = None
+    sees_drafts: bool = False
     confirm_s: Seconds = 2.0
     second_enter: bool = False
     leading_bang: bool = False
@@ -68,6 +70,8 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
                 _check_pattern(name, pattern)
         if self.input_box is not None and re.compile(self.input_box).groups < 1:
             raise ValueError("input_box: group 1 must be the text in the input line")
+        if self.sees_drafts and self.input_box is None:
+            raise ValueError("sees_drafts: input_box must say where the text in the input line is")
 
     @property
     def sees_turns(self) -> bool:
@@ -78,7 +82,7 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _PATTERNS = ("ready", "busy", "waiting", "limited", "title_ready", "title_busy", "title_waiting", "input_box",
-             "refuse", "live", "drop", "strip", "echo")  # fmt: skip
+             "input_noise", "refuse", "live", "drop", "strip", "echo")  # fmt: skip
 
 
 def _check_pattern(option: str, pattern: str | None) -> None:
@@ -136,6 +140,8 @@ def _profile(options: GenericOptions) -> KindProfile:
             confirm_s=options.confirm_s,
             second_enter=options.second_enter,
             input_box=options.input_box,
+            input_noise=options.input_noise,
+            sees_drafts=options.sees_drafts,
             clear=options.clear,
         ),
         sanitize=SanitizeRules(
