@@ -229,4 +229,6 @@ def _facts(slot: SlotDetail) -> list[tuple[str, str]]:
     if slot.dialog:
         options = ", ".join(f"{option.id}: {option.label}" for option in slot.dialog.options)
         facts.insert(4, ("asks", f"{slot.dialog.question} {slot.dialog.command or ''} [{options}]"))
+        if slot.dialog.advice:
+            facts.insert(5, ("to do", slot.dialog.advice))
     return facts

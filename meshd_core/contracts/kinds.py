@@ -44,6 +44,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     option_pattern: str | None = None
     """Finds each option (MULTILINE) from the question on, or from the group `options`: group `label`, group `default` that matches something in the
     marked one, group `key` with what the row itself says that chooses it."""
+    advice: str | None = None
+    """What a person must do about the screen: for rules of `onboarding`, which only a person gets an agent past."""
     confidence: float = 0.8
     last_rows: int = 0
     """Look only at this many rows from the last non-empty one up; 0 looks at all."""
@@ -244,6 +246,8 @@ class Observation(Struct, frozen=True):
     dialog_key: str | None = None
     """What tells the question that is asked, or the call that `command` is of, from others with the same words: its id
     in the agent's own records. Questions with different keys are different dialogs."""
+    advice: str | None = None
+    """What a person must do about it."""
 
 
 class Run(Struct, frozen=True):

@@ -31,6 +31,7 @@ _SIGNAL_STATES: dict[str, ActivityState] = {
 }
 _MATCHED_LIMIT = 200
 _WORDLESS: tuple[Source, ...] = ("signal", "title")
+_ADVICE = "answer what is on the agent's screen, with `meshd attach`"
 WORDS_WITHIN_S = 1.0
 """So long a question that was only signalled is no dialog: the screen that has its words is being drawn."""
 EMPTY_WITHIN_S = 1.0
@@ -302,7 +303,9 @@ class ActivityTracker:
         # The screen may cut a command off; the agent's own log or API has it whole, but a moment later.
         reports = [self._latest[source] for source in TRUST if source in self._latest]
         question = self._identity.question(kind, words, options, (*reports, best))
-        return self._identity.dialog(self.dialog, question, evidence)
+        dialog = self._identity.dialog(self.dialog, question, evidence)
+        advice = described.advice or best.advice or (_ADVICE if best.state == "onboarding" else None)
+        return msgspec.structs.replace(dialog, advice=advice)
 
     def _still_open(self, described: Observation, kind: str | None) -> Dialog | None:
         """The open dialog, if `described` adds nothing to it: a signal that comes late opens no other one.
@@ -377,7 +380,7 @@ def observed(rule: Rule, match: re.Match[str]) -> Observation:
         source=source_of(rule), rule=rule.id, state=rule.state, matched=match.group(0).strip(),
         confidence=rule.confidence, dialog_kind=rule.dialog,
         question=match[asked] if rule.dialog and asked is not None else None, options=choices.options,
-        option_keys=choices.keys, command=command.strip() if command else None,
+        option_keys=choices.keys, command=command.strip() if command else None, advice=rule.advice,
     )  # fmt: skip
 
 

@@ -41,6 +41,8 @@ class Dialog(Struct, frozen=True):
     command: str | None = None
     options: tuple[DialogOption, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    advice: str | None = None
+    """What a person must do about it, where that is more than to choose an option."""
 
 
 class ExitStatus(Struct, frozen=True):

@@ -33,21 +33,25 @@ RULES = (
         "claude-trust", "onboarding",
         _NO_INPUT_BOX + r"^ *Accessing workspace:[\s\S]*?(Is this a project you created or one you trust\?)",
         override=True, dialog="trust", option_pattern=_YES_OR_NO,
+        advice="decide with `meshd attach` whether Claude Code may work in this folder; one of the options ends it",
     ),
     Rule(
         "claude-api-key", "onboarding",
         _NO_INPUT_BOX + r"^ *Detected a custom API key[\s\S]*?^ *(Do you want to use this API key\?)",
         override=True, dialog="login", option_pattern=_YES_OR_NO,
+        advice="say with `meshd attach` whether the key in ANTHROPIC_API_KEY is to be used",
     ),
     Rule(
         "claude-theme", "onboarding",
         _NO_INPUT_BOX + r"^ *(Choose the text style that looks best[^\n]*)",
         override=True, dialog="theme",
+        advice="go through Claude Code's first run with `meshd attach`: it wants a theme, then a login",
     ),
     Rule(
         "claude-login", "onboarding",
         _NO_INPUT_BOX + r"^ *(Select login method:|Paste code here if prompted)",
         override=True, dialog="login",
+        advice="log in with `meshd attach`, or give the slot an ANTHROPIC_API_KEY in `env` and start it again",
     ),
     Rule(
         "claude-approval", "waiting",

@@ -25,12 +25,14 @@ RULES = (
         "codex-trust", "onboarding",
         r"^ *(Trust this folder\?)[^\n]*\n(?:[^\n]*\n){1,12}? *enter continue[^\n]*\s*\Z",
         override=True, dialog="trust", option_pattern=r"^(?P<default>›)? *\d\. (?P<label>[^\n]+)$",
+        advice="decide with `meshd attach` whether Codex may work in this folder",
     ),
     Rule(
         "codex-login", "onboarding",
         r"^ *(Choose how you want to use Codex\.|Sign in with ChatGPT[^\n]*)\n"
         r"(?:[^\n]*\n){1,20}? *[Pp]ress enter to continue\s*\Z",
         override=True, dialog="login",
+        advice="sign in with `meshd attach`, or with `codex login` for the slot's CODEX_HOME, and start it again",
     ),
     Rule(
         "codex-approval", "waiting",

@@ -30,12 +30,14 @@ RULES = (
     Rule(
         "gemini-trust", "onboarding", _NO_BOX + r"^ ?│ +(Do you trust the files in this folder\?)",
         override=True, dialog="trust", option_pattern=_OPTION,
+        advice="decide with `meshd attach` whether Gemini CLI may work in this folder; it may start anew then",
     ),
     Rule(
         "gemini-auth", "onboarding",
         _NO_BOX + r"^ ?│ +(How would you like to authenticate[^\n│]*\?|Enter Gemini API Key)|"
         r"^ ?│? *[\u2800-\u28ff] (Waiting for authentication)",
         override=True, dialog="login",
+        advice="choose how to log in with `meshd attach`, or give the slot a GEMINI_API_KEY in `env` and start it",
     ),
     Rule(
         "gemini-approval", "waiting",

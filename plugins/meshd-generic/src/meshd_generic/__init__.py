@@ -31,6 +31,7 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
     busy: str | None = None
     waiting: str | None = None
     limited: str | None = None
+    onboarding: str | None = None
     rows: Annotated[int, Meta(ge=0, le=500)] = 5
     title_ready: str | None = None
     title_busy: str | None = None
@@ -81,8 +82,8 @@ class GenericOptions(Struct, frozen=True, forbid_unknown_fields=True):
         return begins and ends
 
 
-_PATTERNS = ("ready", "busy", "waiting", "limited", "title_ready", "title_busy", "title_waiting", "input_box",
-             "input_noise", "refuse", "live", "drop", "strip", "echo")  # fmt: skip
+_PATTERNS = ("ready", "busy", "waiting", "limited", "onboarding", "title_ready", "title_busy", "title_waiting",
+             "input_box", "input_noise", "refuse", "live", "drop", "strip", "echo")  # fmt: skip
 
 
 def _check_pattern(option: str, pattern: str | None) -> None:
@@ -92,7 +93,11 @@ def _check_pattern(option: str, pattern: str | None) -> None:
         re.compile(pattern, re.MULTILINE)
     except re.error as error:
         raise ValueError(f"{option}: not a regular expression: {error}") from error
-    if option in ("ready", "busy", "waiting", "limited") and pattern.endswith(" ") and not pattern.endswith("\\ "):
+    if (
+        option in ("ready", "busy", "waiting", "limited", "onboarding")
+        and pattern.endswith(" ")
+        and not pattern.endswith("\\ ")
+    ):
         raise ValueError(f"{option}: rows are searched without the blanks at their ends: leave out the last one")
 
 
@@ -101,6 +106,8 @@ def _rules(options: GenericOptions) -> Iterable[Rule]:
     choices = tuple(
         DialogOption(name, name) for name, keys in (("accept", options.accept), ("deny", options.deny)) if keys
     )
+    if options.onboarding is not None:
+        yield Rule("generic-onboarding", "onboarding", options.onboarding, override=True, dialog="login")
     if options.waiting is not None:
         yield Rule(
             "generic-waiting", "waiting", options.waiting, dialog="question", options=choices, last_rows=options.rows
