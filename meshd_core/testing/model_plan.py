@@ -8,7 +8,9 @@
 | `ERR<nnn>` | that HTTP status |
 | `ERR<nnn>x<k>` | that status the first k times that this prompt is asked, then as usual |
 | `LONG<n>` | n numbered paragraphs (default 60) |
+| `BULK<n>` | n KiB of numbered rows at full speed (default 512) |
 | `MD` | markdown: heading, bold, code, list |
+| `EMPTY` | nothing at all |
 | anything else | `You said: ` and the prompt's first 200 characters |
 """
 
@@ -76,9 +78,18 @@ def plan_answer(prompt: str, tools: Sequence[str], tool_result: str | None, trie
     if match := re.search(r"\bLONG(\d*)\b", prompt):
         rows = (f"paragraph {number} of a long answer\n\n" for number in range(1, int(match[1] or 60) + 1))
         return Plan((*rows, "LONG-END."), 0.005, hang_s)
+    if match := re.search(r"\bBULK(\d*)\b", prompt):
+        return Plan((*(_bulk(number) for number in range(int(match[1] or 512))), "BULK-END."), 0.0, hang_s)
+    if re.search(r"\bEMPTY\b", prompt):
+        return Plan(("",), 0.0, hang_s)
     if re.search(r"\bMD\b", prompt):
         return Plan(MARKDOWN, 0.02, hang_s)
     return Plan(("You said: ", prompt[:200]), 0.01, hang_s)
+
+
+def _bulk(number: int) -> str:
+    """Some KiB of rows."""
+    return "".join(f"{number:04d}.{row:02d} {'of a long answer ' * 4}\n" for row in range(13))
 
 
 def _shell_arguments(tool: str, command: str) -> dict[str, str]:

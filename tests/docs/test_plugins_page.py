@@ -85,6 +85,17 @@ def test_the_plugins_of_this_repository_are_listed(page: Page) -> None:
             assert path.name in page.section("Built-ins and installed kinds")
 
 
+def test_the_example_of_a_recorder_records_what_can_be_replayed(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "record.py").write_text(page.code("python", "Testing a kind")[0])
+    for command in (
+        ["record.py", "one-line"],
+        ["-m", "meshd_core.testing.corpus", "replay", "--corpus", "corpus", "demo-0.1.0/one-line"],
+    ):
+        done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+    assert "said   idle" in done.stdout
+
+
 def test_the_example_of_a_sinks_test_passes(page: Page, tmp_path: Path) -> None:
     (tmp_path / "test_folder.py").write_text(page.code("python", "Testing a sink")[0])
     command = [

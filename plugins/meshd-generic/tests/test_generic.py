@@ -9,6 +9,7 @@ import pytest
 from meshd_generic import GenericKind, GenericOptions
 
 from meshd_core.api import LaunchSpec
+from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.input_box import InputBox
 
 KIND = GenericKind()
@@ -55,6 +56,7 @@ def test_plain_typing_makes_newlines_spaces_and_pasting_keeps_them() -> None:
         ({"ready": "^agent> "}, "ready: rows are searched without the blanks"),
         ({"drop": ["ok", "["]}, "drop: not a regular expression"),
         ({"input_box": "^> "}, "group 1"),
+        ({"sees_drafts": True}, "sees_drafts: input_box"),
         ({"settle_s": -1}, "settle_s"),
         ({"output": "tape"}, "output"),
     ],
@@ -67,6 +69,17 @@ def test_a_wrong_option_is_an_error_that_names_it(wrong: dict[str, object], mess
 def test_a_pause_by_a_limit_is_told_before_work_is() -> None:
     profile = KIND.profile_for(options(busy="working", limited="retrying"))
     assert [rule.state for rule in profile.rules] == ["limited", "busy"]
+
+
+def test_a_screen_for_a_person_overrules_all_others_and_says_what_to_do() -> None:
+    tracker = ActivityTracker(KIND.profile_for(options(ready="^>", busy="working", onboarding="^Log in")), lambda: None)
+    tracker.look("Log in first\n\n\n\n\n\n\n> ", "")
+    assert tracker.activity.state == "onboarding"
+    assert tracker.dialog is not None
+    assert tracker.dialog.advice is not None
+    assert "meshd attach" in tracker.dialog.advice
+    tracker.look("> ", "")
+    assert (tracker.activity.state, tracker.dialog) == ("idle", None)
 
 
 def test_a_resume_adds_its_arguments() -> None:
