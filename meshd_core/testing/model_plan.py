@@ -5,6 +5,7 @@
 | `SLOW<n>` | ten words a second for n seconds (default 8) |
 | `HANG<n>` | not a byte for n seconds (default 8), then as usual |
 | `TOOL <command>` | one call of the shell tool with the rest of the line; after its result, `tool finished: <result>` |
+| `CALL <tool> <JSON>` | one call of that tool, if it is offered, with these arguments |
 | `ERR<nnn>` | that HTTP status |
 | `ERR<nnn>x<k>` | that status the first k times that this prompt is asked, then as usual |
 | `LONG<n>` | n numbered paragraphs (default 60) |
@@ -14,9 +15,12 @@
 | anything else | `You said: ` and the prompt's first 200 characters |
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 SIDE_ANSWER = "A fake title"
@@ -31,7 +35,7 @@ class ToolCall(Struct, frozen=True):
     """A call of a tool that the CLI offers; `arguments` as the tool's schema wants them."""
 
     name: str
-    arguments: dict[str, str]
+    arguments: dict[str, Any]
 
 
 class Plan(Struct, frozen=True):
@@ -72,6 +76,8 @@ def plan_answer(prompt: str, tools: Sequence[str], tool_result: str | None, trie
         shell = next((name for name in SHELL_TOOLS if name in tools), None)
         if shell is not None:
             return Plan(hang_s=hang_s, tool=ToolCall(shell, _shell_arguments(shell, match[1].strip() or "touch x")))
+    if (match := re.search(r"\bCALL (\w+) (\{.*\})", prompt, re.DOTALL)) and match[1] in tools:
+        return Plan(hang_s=hang_s, tool=ToolCall(match[1], msgspec.json.decode(match[2])))
     if match := re.search(r"\bSLOW(\d*)\b", prompt):
         words = int(float(match[1] or 8) * 10)
         return Plan((*(f"word{number} " for number in range(1, words + 1)), "SLOW-END."), 0.1, hang_s)
@@ -88,8 +94,9 @@ def plan_answer(prompt: str, tools: Sequence[str], tool_result: str | None, trie
 
 
 def _bulk(number: int) -> str:
-    """Some KiB of rows."""
-    return "".join(f"{number:04d}.{row:02d} {'of a long answer ' * 4}\n" for row in range(13))
+    """A KiB of rows. No two of them are alike: Gemini CLI takes what repeats itself for a loop, and asks."""
+    rows = [f"{number:04d}.{row:02d} of a long answer" for row in range(13)]
+    return "".join(f"{row}: {hashlib.sha256(row.encode()).hexdigest()[:54]}\n" for row in rows)
 
 
 def _shell_arguments(tool: str, command: str) -> dict[str, str]:
