@@ -18,10 +18,13 @@ T = TypeVar("T")
 
 
 class Answer(Struct, frozen=True):
-    """The assistant's text for one prompt so far; `ended` once nothing more will come."""
+    """The assistant's text for one prompt so far; `ended` once nothing more will come, `error` the words of the error
+    that ended it.
+    """
 
     text: str
     ended: bool
+    error: str | None = None
 
 
 def same_prompt(recorded: str, typed: str) -> bool:

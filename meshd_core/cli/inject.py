@@ -77,8 +77,9 @@ def inject(
 ) -> None:
     """Type a prompt into a slot's agent; TEXT is - for stdin, and has at most 256 KiB.
 
-    The stages go to stderr; the agent's reply (--until completed) goes to stdout. Exits 1 if the prompt failed, 124 if
-    --until was not reached in time: the prompt then goes on, and `meshd receipt` shows what becomes of it.
+    The stages go to stderr; the agent's reply (--until completed) goes to stdout. Exits 1 if the prompt failed or the
+    turn ended with an error, 124 if --until was not reached in time: the prompt then goes on, and `meshd receipt` shows
+    what becomes of it.
 
     \b
     meshd inject demo "hello" --until completed
@@ -177,7 +178,7 @@ def conclude(found: Receipt, until: Until, timeout_s: float, as_json: bool) -> N
     """Show the result and exit with what it means."""
     if as_json:
         show_json(found)
-    elif found.reply:
+    elif found.reply and not (found.error and found.reply == found.error.message):
         click.echo(_lines(found.reply))
     elif succeeded(found, until):
         click.echo(clean(f"{found.stage} {found.id}"))
@@ -194,6 +195,8 @@ def conclude(found: Receipt, until: Until, timeout_s: float, as_json: bool) -> N
         )
     if as_json:
         raise click.exceptions.Exit(ExitCode.FAILURE)
+    if found.stage == "completed" and found.error:
+        raise MeshdError(f"the turn ended with an error: {found.error.message} ({found.error.code})")
     reason = f"{found.error.message} ({found.error.code})" if found.error else "no reason was given"
     raise MeshdError(f"the prompt is {found.stage}: {reason}", hint=f"meshd receipt {found.id}")
 
@@ -201,7 +204,7 @@ def conclude(found: Receipt, until: Until, timeout_s: float, as_json: bool) -> N
 def succeeded(found: Receipt, until: Until) -> bool:
     """Whether the receipt got as far as was asked for, or as far as its kind can prove."""
     if found.stage in ENDS:
-        return found.stage == "completed"
+        return found.stage == "completed" and found.error is None
     return found.capped or (found.stage in PROGRESS and PROGRESS.index(found.stage) >= PROGRESS.index(until))
 
 

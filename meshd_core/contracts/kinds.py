@@ -42,8 +42,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     options: tuple[DialogOption, ...] = ()
     """What the dialog offers. With `option_pattern`: which labels mean `accept` and `deny`, exactly; several may."""
     option_pattern: str | None = None
-    """Finds each option (MULTILINE) from the question on, or from the group `options`: group `label`, group `default` that matches something in the
-    marked one, group `key` with what the row itself says that chooses it."""
+    """Finds each option (MULTILINE) from the question on, or from the group `options`: group `label`, group `default`
+    that matches something in the marked one, group `key` with what the row itself says that chooses it."""
     advice: str | None = None
     """What a person must do about the screen: for rules of `onboarding`, which only a person gets an agent past."""
     confidence: float = 0.8
@@ -284,8 +284,14 @@ class AgentSession:
         return False
 
     async def reply(self, turn: Turn) -> str | None:
-        """The agent's full answer to `turn`, empty if it said nothing, or None where only the screen knows. Called once,
-        when the turn ended.
+        """The agent's full answer to `turn`, empty if it said nothing, or None where only the screen knows. Called
+        once, when the turn ended.
+        """
+        return None
+
+    async def failure(self, turn: Turn) -> str | None:
+        """The words of the error that ended `turn`, as a refusal of its model; None: it ended well, or nobody knows.
+        Called once, after `reply`.
         """
         return None
 

@@ -74,6 +74,17 @@ class AgentChannel:
             self._blame("reading a reply")
         return None
 
+    async def failure(self, turn: Turn) -> str | None:
+        """The words of the error that ended the turn, as far as the agent's own channels tell."""
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                return await self._session.failure(turn)
+        except TimeoutError:
+            log.warning("no end of a turn from the agent's own log in time", extra={"slot": self._slot})
+        except Exception:
+            self._blame("looking how a turn ended")
+        return None
+
     async def messages(self) -> Conversation | None:
         """The conversation from the agent's own records; None: its kind has none. Whatever goes wrong is its warning.
 

@@ -20,7 +20,7 @@ from meshd_core.slots.draft_hold import DraftHold
 from meshd_core.slots.human_typing import TypingHold
 from meshd_core.slots.readiness import Readiness
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, reached
-from meshd_core.slots.turns import Turns
+from meshd_core.slots.turns import Outcome, Turns
 from meshd_core.slots.typist import DraftStands, NotNow, TypingFailed, TypingInDoubt, Typist
 from meshd_core.types import InjectRequest, QueueBlock, QueueReport, Receipt, ReceiptError, Stage, Until
 
@@ -34,7 +34,7 @@ _LONGEST_WAIT_S = 60.0
 
 
 class InjectQueue:
-    """The prompts of one slot. `reply` gives the agent's answer to a finished turn, and to an interrupted one."""
+    """The prompts of one slot. `reply` tells what came of a finished turn, or of an interrupted one."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class InjectQueue:
         tracker: ActivityTracker,
         publish: Callable[[Receipt], None],
         shorter: Callable[[], None],
-        reply: Callable[[Entry, bool], Awaitable[str | None]],
+        reply: Callable[[Entry, bool], Awaitable[Outcome]],
         silent_s: Callable[[], float],
     ) -> None:
         self._slot, self._profile = slot, profile
@@ -336,7 +336,8 @@ class InjectQueue:
         if turn.joined and not await self._turns.stays_over(turn):
             return
         self._turns.taken_up(turn)
-        turn.reply = await self._reply(turn, self._turns.was_interrupted(turn))
+        outcome = await self._reply(turn, self._turns.was_interrupted(turn))
+        turn.reply = outcome.reply
         if turn in self._turns:
             if self._turns.was_interrupted(turn):
                 # claude puts a prompt that it hasn't answered yet back into its input box, before the next one.
@@ -344,7 +345,8 @@ class InjectQueue:
                 error = ReceiptError(code="interrupted", message="the turn was interrupted")
                 self._end(turn, "failed", error, draft)
             else:
-                self._end(turn, "completed", None)
+                failure = None if outcome.failure is None else ReceiptError(code="turn_failed", message=outcome.failure)
+                self._end(turn, "completed", failure)
 
     async def _clear_draft(self, typist: Typist) -> None:
         try:

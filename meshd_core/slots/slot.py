@@ -29,6 +29,7 @@ from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
 from meshd_core.slots.run_memory import RunMemory
 from meshd_core.slots.shared_terminal import SharedTerminal
 from meshd_core.slots.tasks import SlotTasks
+from meshd_core.slots.turns import Outcome
 from meshd_core.slots.typist import Typist
 from meshd_core.slots.versions import profile_for_version
 from meshd_core.slots.views import Views
@@ -359,17 +360,19 @@ class Slot:
         self._announcer.run_ended(status, pid)
         self.terminal.run_ended(status, pid)
 
-    async def _reply(self, entry: Entry, interrupted: bool) -> str | None:
+    async def _reply(self, entry: Entry, interrupted: bool) -> Outcome:
         """The agent's answer: from its own log if the kind reads one, else the lines since Enter. No log has what an
         interrupt cut off.
         """
-        reply = await self._channel.reply(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
+        turn = Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)
+        reply = await self._channel.reply(turn)
+        failure = None if interrupted else await self._channel.failure(turn)
         if reply or (reply is not None and not interrupted):
             reply = self._output.filtered(reply)
         else:
             reply = await self._output.reply_lines(entry.line_mark, entry.text)
         self._prompts.replied(entry, self.feed.last_n())
-        return reply
+        return Outcome(reply, None if failure is None else self._output.filtered(failure))
 
     # -- what happens --
 

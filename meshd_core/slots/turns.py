@@ -2,12 +2,20 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.receipts import Entry
 
 _GOES_ON_WITHIN_S = 1.0
 """How soon after a turn an agent begins with what was entered meanwhile, if that did not join the turn."""
+
+
+class Outcome(NamedTuple):
+    """What came of a turn: the agent's answer, and the words of the error that ended it, if one did."""
+
+    reply: str | None = None
+    failure: str | None = None
 
 
 class Turns:

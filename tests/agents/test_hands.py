@@ -47,12 +47,16 @@ def test_an_interrupted_turn_ends_at_once_and_the_next_prompt_is_whole(agent: An
     assert "and on it goes" in agent.backend.prompts()
 
 
-def test_what_the_model_refuses_for_good_is_told_in_the_reply(agent: Any) -> None:
+def test_what_the_model_refuses_for_good_is_told_and_is_no_answer(agent: Any) -> None:
     idle(agent)
     status = 400 if agent.name == "claude" else 401  # claude tries a 401 again, for minutes
     receipt = agent.daemon.inject(agent.name, f"ERR{status}", timeout_s=40)
-    assert receipt.stage == "completed"
+    assert (receipt.stage, receipt.error and receipt.error.code) == ("completed", "turn_failed"), receipt
+    assert receipt.error is not None
+    assert str(status) in receipt.error.message
     assert str(status) in (receipt.reply or ""), receipt
+    after = agent.daemon.inject(agent.name, f"an answer after {status}")
+    assert (after.stage, after.error, after.reply) == ("completed", None, f"You said: an answer after {status}")
     idle(agent)
 
 
@@ -96,8 +100,8 @@ def test_stopping_is_polite_and_leaves_nothing_of_it_and_a_resume_remembers(agen
     assert agent.daemon.get(f"/slots/{agent.name}", SlotDetail).agent_version == agent.version
 
 
-def test_an_option_for_all_times_is_taken_and_it_does_not_ask_again(agent: Any) -> None:
-    """The last test here: what is asked once is allowed from then on."""
+def test_an_option_for_all_times_is_taken_by_what_its_row_says(agent: Any) -> None:
+    """The last test here: what is allowed for good is not asked for again."""
     receipt, slot = asked(agent, "touch allowed-for-good")
     assert slot.dialog is not None
     lasting = [one for one in slot.dialog.options if re.search("always|again|this session", one.label)]
@@ -106,5 +110,6 @@ def test_an_option_for_all_times_is_taken_and_it_does_not_ask_again(agent: Any) 
     done = finished(agent, receipt)
     assert (done.stage, (done.reply or "").startswith("tool finished: ")) == ("completed", True), done
     assert (agent.cwd / "allowed-for-good").exists()
-    again = agent.daemon.inject(agent.name, "TOOL touch allowed-for-good")
-    assert again.stage == "completed", again
+    if agent.name != "claude":  # which offers for good only that the folder is worked in
+        again = agent.daemon.inject(agent.name, "TOOL touch allowed-for-good")
+        assert again.stage == "completed", again

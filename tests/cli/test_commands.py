@@ -194,6 +194,20 @@ def test_inject_shows_each_stage_once_and_prints_the_reply(server: Any, scripted
     assert len(keys) == 1
 
 
+def test_a_turn_that_ended_with_an_error_is_no_success_and_its_words_are_no_reply(
+    server: Any, scripted: ModuleType, meshd: Any
+) -> None:
+    failure = {"code": "turn_failed", "message": "API Error: 401", "screen": []}
+
+    def handle(request: Any, reply: Any) -> None:
+        reply.json(scripted.receipt("completed", reply="API Error: 401", error=failure))
+
+    server.handle = handle
+    done = meshd("inject", "demo", "hi", "--until", "completed")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the turn ended with an error: API Error: 401" in done.stderr
+
+
 def test_inject_on_a_terminal_shows_its_stages_in_one_line(
     server: Any, scripted: ModuleType, command: list[str], environment: dict[str, str]
 ) -> None:

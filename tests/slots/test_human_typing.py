@@ -14,6 +14,7 @@ from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.human_typing import TypingHold
 from meshd_core.slots.inject_queue import InjectQueue
 from meshd_core.slots.receipts import Draft, Entry, ReceiptStore
+from meshd_core.slots.turns import Outcome
 from meshd_core.types import InjectRequest
 
 pytestmark = pytest.mark.anyio
@@ -44,8 +45,8 @@ async def idle_queue(folder: Path) -> AsyncIterator[tuple[InjectQueue, InstantTy
     tracker.observe(Observation("api", "test", "idle"))
     store = ReceiptStore(folder / "receipts.db")
 
-    async def no_reply(entry: Entry, interrupted: bool) -> None:
-        return None
+    async def no_reply(entry: Entry, interrupted: bool) -> Outcome:
+        return Outcome()
 
     queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, lambda: None, no_reply, lambda: 9.0)
     typist = InstantTypist()

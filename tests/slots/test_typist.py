@@ -13,6 +13,7 @@ from meshd_core.contracts.kinds import KindProfile, Observation, Turn
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.inject_queue import InjectQueue
 from meshd_core.slots.receipts import Entry, ReceiptStore
+from meshd_core.slots.turns import Outcome
 from meshd_core.slots.typist import DraftStands, NotNow, TypingInDoubt, Typist
 from meshd_core.types import InjectRequest, Stage
 from tests.slots.boxed_agent import PROFILE, BoxedAgent
@@ -124,8 +125,8 @@ async def queue_of(
     tracker.observe(Observation("api", "test", "idle"))
     store = ReceiptStore(folder / "receipts.db")
 
-    async def no_reply(one: Entry, interrupted: bool) -> None:
-        return None
+    async def no_reply(one: Entry, interrupted: bool) -> Outcome:
+        return Outcome()
 
     queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, lambda: None, no_reply, lambda: 9.0)
     if draft:

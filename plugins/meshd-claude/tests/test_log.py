@@ -69,6 +69,16 @@ def test_all_text_of_a_turn_with_tools_is_the_answer_and_it_ends_with_the_last(l
     assert find_answer(log.path, "do it", T0) == Answer("First.\n\nDone.", True)
 
 
+def test_a_turn_that_failed_says_so_and_one_that_went_on_after_an_error_did_not(log: LogFile) -> None:
+    log.prompt("do it", T0)
+    words = "API Error: 400 the fake model answers 400"
+    message = {"content": [{"type": "text", "text": words}], "stop_reason": "stop_sequence"}
+    log.add("assistant", T0 + 10, message=message, isApiErrorMessage=True, apiErrorStatus=400)
+    assert find_answer(log.path, "do it", T0) == Answer(words, True, words)
+    log.says("Done.", T0 + 40)
+    assert find_answer(log.path, "do it", T0) == Answer(f"{words}\n\nDone.", True)
+
+
 def test_the_turn_before_is_never_taken_for_the_answer(log: LogFile) -> None:
     log.prompt("same", T0)
     log.says("the first", T0 + 50)

@@ -88,7 +88,7 @@ def test_a_turn_that_failed_is_answered_with_its_error(log: Rollout) -> None:
     info = {"response_too_many_failed_attempts": {"http_status_code": 429}}
     error = {"message": message, "codex_error_info": info}
     log.event("task_complete", "t1", T0 + 30, last_agent_message=None, error=error)
-    assert find_answer(log.path, "hello", T0) == Answer(message, True)
+    assert find_answer(log.path, "hello", T0) == Answer(message, True, message)
 
 
 def test_an_interrupted_turn_ends_with_what_was_said(log: Rollout) -> None:

@@ -104,7 +104,8 @@ def test_a_turn_that_failed_is_answered_with_its_error(chat: Chat) -> None:
     chat.prompt("hello", T0)
     chat.add("error", '[API Error: {"error":{"code":401}}]', T0 + 10)
     chat.add("info", "This request failed. Press F12 for diagnostics", T0 + 11)
-    assert find_answer(chat.path, "hello", T0) == Answer('[API Error: {"error":{"code":401}}]', True)
+    error = '[API Error: {"error":{"code":401}}]'
+    assert find_answer(chat.path, "hello", T0) == Answer(error, True, error)
 
 
 def test_a_prompt_that_was_changed_is_known_by_its_time_alone_unless_asked_exactly(chat: Chat) -> None:

@@ -264,6 +264,7 @@ async def test_a_failed_turn_replies_with_the_error() -> None:
         failed = message("assistant", "", T0 + 10, parentID=f"user-{T0}", error=error)
         api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0), failed]
         assert await session.reply(Turn("x", T0)) == "the model answers 400"
+        assert await session.failure(Turn("x", T0)) == "the model answers 400"
 
 
 @pytest.mark.anyio

@@ -52,7 +52,13 @@ class Message(Struct):
         return self.content if isinstance(self.content, list) else []
 
 
-class Record(Struct, rename={"parent": "parentUuid", "sidechain": "isSidechain", "prompt_source": "promptSource"}):
+class Record(
+    Struct,
+    rename={
+        "parent": "parentUuid", "sidechain": "isSidechain", "prompt_source": "promptSource",
+        "api_error": "isApiErrorMessage",
+    },
+):  # fmt: skip
     type: str = ""
     uuid: str | None = None
     parent: str | None = None
@@ -61,6 +67,8 @@ class Record(Struct, rename={"parent": "parentUuid", "sidechain": "isSidechain",
     timestamp: str | None = None
     subtype: str | None = None
     message: Message | None = None
+    api_error: bool | None = None
+    """Whether it is no answer, but that none could be had."""
 
     @property
     def is_prompt(self) -> bool:
@@ -145,6 +153,7 @@ def _collect(records: Iterable[Record], asked: Record) -> Answer:
     texts: list[str] = []
     family = {asked.uuid}
     ended = False
+    error: str | None = None
     for record in records:
         if record.uuid is None or record.parent not in family:
             continue
@@ -154,10 +163,11 @@ def _collect(records: Iterable[Record], asked: Record) -> Answer:
         family.add(record.uuid)
         if record.type == "assistant" and record.message is not None and not record.sidechain:
             texts += record.message.texts()
+            error = "\n".join(record.message.texts()) if record.api_error else None
             ended = record.message.stop_reason not in _UNFINISHED
         elif record.subtype == "turn_duration" or (record.type == "user" and _interrupted(record)):
             ended = True
-    return Answer("\n\n".join(texts).strip("\n"), ended)
+    return Answer("\n\n".join(texts).strip("\n"), ended, error)
 
 
 def _interrupted(record: Record) -> bool:

@@ -91,6 +91,11 @@ class ClaudeSession(AgentSession):
         """The assistant's text of the whole turn, from the log; None if the log doesn't show it in time."""
         return await wait_for_reply(lambda: asyncio.to_thread(self._find_answer, turn))
 
+    async def failure(self, turn: Turn) -> str | None:
+        """The error that ended the turn, as the log has it."""
+        answer = await asyncio.to_thread(self._find_answer, turn)
+        return None if answer is None else answer.error
+
     async def messages(self) -> Conversation:
         """The conversation that it is in now: /clear begins another one."""
         return await asyncio.to_thread(lambda: conversation(self._log()))

@@ -122,7 +122,7 @@ def _collect(records: Sequence[Record], asked: Record) -> Answer:
         if record.event in ENDS:
             failure = message_of(record.payload.error)
             text = "\n\n".join(texts) or record.payload.last_agent_message or failure or ""
-            return Answer(text.strip("\n"), True)
+            return Answer(text.strip("\n"), True, failure)
     return Answer("\n\n".join(texts).strip("\n"), False)
 
 

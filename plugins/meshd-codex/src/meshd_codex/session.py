@@ -77,6 +77,11 @@ class CodexSession(AgentSession):
         """The assistant's text of the whole turn, or the error that ended it; None if the log doesn't show it."""
         return await wait_for_reply(lambda: asyncio.to_thread(self._find_answer, turn))
 
+    async def failure(self, turn: Turn) -> str | None:
+        """The error that ended the turn, as the log has it."""
+        answer = await asyncio.to_thread(self._find_answer, turn)
+        return None if answer is None else answer.error
+
     async def messages(self) -> Conversation:
         """The conversation that it is in now: after /clear another one, from its first prompt on."""
         return await asyncio.to_thread(lambda: conversation(self._newest_log()))

@@ -108,7 +108,8 @@ def _collect(records: Sequence[Record], asked: Record) -> Answer:
             said[record.id] = record
     last = next(reversed(said.values()), None)
     over = last is not None and bool(last.text) and not last.tool_calls
-    return Answer(_text(said), over)
+    error = last.text if last is not None and last.type == "error" else None
+    return Answer(_text(said), over, error)
 
 
 def _text(said: dict[str, Record]) -> str:

@@ -31,6 +31,11 @@ class GeminiSession(AgentSession):
         """The assistant's text of the whole turn, or the error that ended it; None if the log doesn't show it."""
         return await wait_for_reply(lambda: asyncio.to_thread(self._find_answer, turn))
 
+    async def failure(self, turn: Turn) -> str | None:
+        """The error that ended the turn, as the log has it."""
+        answer = await asyncio.to_thread(self._find_answer, turn)
+        return None if answer is None else answer.error
+
     async def messages(self) -> Conversation | None:
         """The conversation that it was launched with; None if that is not known. What /clear begins has another id,
         which nothing tells.

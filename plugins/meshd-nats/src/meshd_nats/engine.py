@@ -227,6 +227,8 @@ class _Work:
             else:
                 begun = True
                 state = "done" if receipt.capped else OUTCOMES.get(receipt.stage)
+                if state == "done" and receipt.error is not None:
+                    state = "failed"  # the turn ended, but not with an answer
                 if state is not None:
                     return told(state, receipt)
             await asyncio.sleep(_AGAIN_S)

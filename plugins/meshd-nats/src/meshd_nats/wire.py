@@ -12,7 +12,8 @@ JobId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,100}\Z")]
 """A word that can stand in a subject. It is the Idempotency-Key of the prompt."""
 
 State = Literal["taken", "done", "failed", "unknown", "refused", "lost"]
-"""`done`: the agent's turn ended, or all that its kind can prove happened. `failed`: it will not happen. `unknown`: it
+"""`done`: the agent's turn ended, or all that its kind can prove happened. `failed`: it will not happen, or the turn
+ended with an error. `unknown`: it
 was typed, at least in part, and nobody can know more. `refused`: not a job. `lost`: the node that took it is silent.
 `taken` and `lost` are no ends."""
 

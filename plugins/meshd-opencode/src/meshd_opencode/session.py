@@ -86,6 +86,11 @@ class OpenCodeSession(AgentSession):
         """The assistant's text of the whole turn, or None if the API doesn't tell it in time."""
         return await wait_for_reply(lambda: self._present_answer(turn))
 
+    async def failure(self, turn: Turn) -> str | None:
+        """The error that ended the turn, as the API has it."""
+        answer = await self._present_answer(turn)
+        return None if answer is None else answer.error
+
     async def answer(self, dialog_key: str, choice: str) -> bool:
         """Answer the permission `dialog_key`, whatever option the terminal has marked. False: not open, or unheard."""
         reply = {"accept": "once", "always": "always", "deny": "reject"}.get(choice)

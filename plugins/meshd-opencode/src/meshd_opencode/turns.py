@@ -26,10 +26,12 @@ def find_answer(
     texts = [text for step in steps if (text := step.text())]
     last = steps[-1].info if steps else None
     failed = last is not None and last.error is not None
-    if last is not None and last.error is not None and not texts and last.error.name != ABORTED:
-        texts = [str(last.error.data.get("message") or last.error.name)]
+    error: str | None = None
+    if last is not None and last.error is not None and last.error.name != ABORTED:
+        error = str(last.error.data.get("message") or last.error.name)
+        texts = texts or [error]
     ended = failed or (last is not None and last.time.completed is not None and last.finish not in _UNFINISHED)
-    return Answer("\n\n".join(texts).strip("\n"), ended)
+    return Answer("\n\n".join(texts).strip("\n"), ended, error)
 
 
 def _since(messages: Sequence[StoredMessage], entered_at_ms: int) -> list[StoredMessage]:
