@@ -258,6 +258,17 @@ async def test_a_turn_between_two_steps_is_not_finished() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_turn_whose_call_was_denied_is_over_and_has_an_empty_reply() -> None:
+    async with running_api() as api, watching(api) as (session, _):
+        step = message("assistant", "", T0 + 10, parentID=f"user-{T0}", finish="tool-calls")
+        error = "The user rejected permission to use this specific tool call."
+        step["parts"] = [{"type": "tool", "tool": "bash", "state": {"status": "error", "error": error}}]
+        api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0), step]
+        assert await session.finished(Turn("x", T0))
+        assert await session.reply(Turn("x", T0)) == ""
+
+
+@pytest.mark.anyio
 async def test_a_failed_turn_replies_with_the_error() -> None:
     error = {"name": "APIError", "data": {"message": "the model answers 400"}}
     async with running_api() as api, watching(api) as (session, _):

@@ -91,6 +91,10 @@ class ToolState(Struct):
     output: str | None = None
     error: str | None = None
 
+    @property
+    def was_denied(self) -> bool:
+        return self.status == "error" and (self.error or "").startswith("The user rejected permission")
+
 
 class Part(Struct):
     type: str

@@ -7,7 +7,6 @@ from meshd_opencode.api_types import Part, StoredMessage, ToolState
 from meshd_opencode.turns import ABORTED
 
 SHELL = "bash"
-_REJECTED = "The user rejected permission"
 _ABORTED = "Tool execution aborted"
 _PENDING = ("", "pending", "running")
 
@@ -42,4 +41,4 @@ def _outcome(state: ToolState) -> ToolOutcome:
     if state.status != "error":
         return "done"
     error = state.error or ""
-    return "denied" if error.startswith(_REJECTED) else "interrupted" if error.startswith(_ABORTED) else "failed"
+    return "denied" if state.was_denied else "interrupted" if error.startswith(_ABORTED) else "failed"

@@ -30,7 +30,11 @@ def find_answer(
     if last is not None and last.error is not None and last.error.name != ABORTED:
         error = str(last.error.data.get("message") or last.error.name)
         texts = texts or [error]
-    ended = failed or (last is not None and last.time.completed is not None and last.finish not in _UNFINISHED)
+    # A call that a person denies ends the turn.
+    denied = bool(steps) and any(part.state is not None and part.state.was_denied for part in steps[-1].parts)
+    ended = (
+        failed or denied or (last is not None and last.time.completed is not None and last.finish not in _UNFINISHED)
+    )
     return Answer("\n\n".join(texts).strip("\n"), ended, error)
 
 
