@@ -29,6 +29,8 @@ _SIGNAL_STATES: dict[str, ActivityState] = {
     "working": "busy",
     "blocked": "waiting",
 }
+_NO_LOGIN = "osc7501-blocked-auth"
+"""The rule by which a turn ended for want of a login: claude calls that `blocked`, and is at its prompt again."""
 _MATCHED_LIMIT = 200
 _WORDLESS: tuple[Source, ...] = ("signal", "title")
 _ADVICE = "answer what is on the agent's screen, with `meshd attach`"
@@ -156,15 +158,23 @@ class ActivityTracker:
         if (state != "idle" or signal.state == "done") and not (state == "busy" and self._start.works_by_itself):
             self.worked += 1
         self._unseen = self._signalled = True
-        observation = Observation(
-            source="signal", rule=f"osc7501-{signal.state}", state=state, matched=f"state={signal.state}",
-            confidence=0.98, dialog_kind="approval" if signal.kind == "permission" else signal.kind,
-            question=signal.message,
-        )  # fmt: skip
+        if signal.kind == "auth" and state == "waiting" and self._ends_a_turn():
+            observation = Observation("signal", _NO_LOGIN, "idle", "state=blocked kind=auth", 0.9)
+        else:
+            observation = Observation(
+                source="signal", rule=f"osc7501-{signal.state}", state=state, matched=f"state={signal.state}",
+                confidence=0.98, dialog_kind="approval" if signal.kind == "permission" else signal.kind,
+                question=signal.message,
+            )  # fmt: skip
         self._note(observation)
         # A question before anything else is known may be a trust or login screen: which, the look that follows tells.
         if state != "waiting" or self.activity.state != "unknown":
             self._fuse()
+
+    def _ends_a_turn(self) -> bool:
+        """Whether the agent's last signal was that it works, or that its turn ended for want of a login."""
+        last = self._latest.get("signal")
+        return last is not None and (last.state == "busy" or last.rule == _NO_LOGIN)
 
     def observe(self, observation: Observation) -> None:
         """A report of any source; it replaces that source's last one."""

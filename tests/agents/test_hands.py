@@ -60,6 +60,15 @@ def test_what_the_model_refuses_for_good_is_told_and_is_no_answer(agent: Any) ->
     idle(agent)
 
 
+def test_a_turn_that_ends_for_want_of_a_login_is_over(agent: Any) -> None:
+    """claude signals that it is blocked then, and has no question open: the next prompt is typed."""
+    idle(agent)
+    receipt = agent.daemon.inject(agent.name, "ERR403", timeout_s=40)
+    assert (receipt.stage, receipt.error and receipt.error.code) == ("completed", "turn_failed"), receipt
+    after = agent.daemon.inject(agent.name, "let in again")
+    assert (after.stage, after.reply) == ("completed", "You said: let in again"), after
+
+
 @pytest.mark.parametrize("status", [429, 500])
 def test_a_request_that_is_tried_again_is_never_taken_for_an_idle_agent(agent: Any, status: int) -> None:
     idle(agent)

@@ -400,3 +400,23 @@ def test_a_signal_that_comes_late_leaves_the_open_dialog_as_it_is(tracker: Activ
     assert tracker.dialog == first
     tracker.look(screen, "")
     assert tracker.dialog == first
+
+
+def test_a_turn_that_ends_for_want_of_a_login_is_over_and_asks_for_nothing(tracker: ActivityTracker) -> None:
+    """claude 2.1.330 after a 403: it says `blocked`, and is at its prompt."""
+    tracker.signal(signal("idle"))
+    tracker.signal(signal("working"))
+    for _ in range(2):
+        tracker.signal(signal("blocked", "auth"))
+        tracker.look("> ", "")
+        assert (tracker.activity.state, tracker.turn_over, tracker.dialog) == ("idle", True, None)
+    tracker.signal(signal("working"))
+    assert tracker.activity.state == "busy"
+
+
+@pytest.mark.parametrize("before", ["idle", "blocked"])
+def test_a_login_that_is_asked_for_without_any_work_is_no_idleness(tracker: ActivityTracker, before: str) -> None:
+    tracker.signal(signal(before))
+    tracker.signal(signal("blocked", "auth"))
+    tracker.look("log in", "")
+    assert tracker.activity.state == "waiting"
