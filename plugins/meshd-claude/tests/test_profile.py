@@ -11,6 +11,7 @@ from meshd_core.testing.dialogs import offered
 
 RULE_LINE = "─" * 120
 INPUT = f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · ? for shortcuts"
+LOGGED_OUT = f"{INPUT}                         Not logged in · run /login"
 BUSY = (
     "❯ SLOW6\n●\n✢ Ruminating… (0s · ↓ 5 tokens)\n"
     f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · esc to interrupt"
@@ -81,6 +82,7 @@ def match(screen: str) -> tuple[str, str] | None:
     ("screen", "expected"),
     [
         (INPUT, ("claude-idle", "idle")),
+        (LOGGED_OUT, ("claude-logged-out", "onboarding")),
         (BUSY, ("claude-busy", "busy")),
         (RETRY, ("claude-rate-limit", "limited")),
         (TRUST, ("claude-trust", "onboarding")),
@@ -102,7 +104,7 @@ def test_a_retry_tells_when_it_comes() -> None:
     assert found is not None and found["seconds"] == "2"
 
 
-@pytest.mark.parametrize("about", [TRUST, API_KEY, THEME, APPROVAL, HELP, "❯ Select login method:"])
+@pytest.mark.parametrize("about", [TRUST, API_KEY, THEME, LOGGED_OUT, APPROVAL, HELP, "❯ Select login method:"])
 def test_a_conversation_about_such_a_screen_is_not_one(about: str) -> None:
     assert match(f"● It showed this:\n{about}\n\n{INPUT}") == ("claude-idle", "idle")
 

@@ -54,6 +54,13 @@ RULES = (
         advice="log in with `meshd attach`, or give the slot an ANTHROPIC_API_KEY in `env` and start it again",
     ),
     Rule(
+        # It shows its prompt, and answers each one with just this.
+        "claude-logged-out", "onboarding",
+        r"^─{20}[^\n]*\n(?:[^\n]*\n)?[^\n]*(Not logged in · (?:Please )?run /login)\s*\Z",
+        override=True, dialog="login",
+        advice="log in by /login with `meshd attach`, or give the slot an ANTHROPIC_API_KEY in `env` and start it",
+    ),
+    Rule(
         "claude-approval", "waiting",
         _NO_INPUT_BOX + r"^ *(Do you want to [^\n]+\?)\n(?: *❯? *\d\. [^\n]*\n){2,8}\s*Esc to cancel",
         override=True, dialog="approval", options=_CHOICES, option_pattern=_OPTION,
