@@ -20,6 +20,9 @@ RETRY = (
     "❯ ERR429\n✻ 429 the fake model answers 429 · retrying in 2s · attempt 3/10\n"
     f"{RULE_LINE}\n❯\u00a0\n{RULE_LINE}\n  ⏸ manual mode on · esc to interrupt"
 )
+UNCLEAR = RETRY.replace("429 the fake model answers 429", "API error")
+LIMIT = RETRY.replace("429 the fake model answers 429", "Weekly limit reached").replace("in 2s", "in 1m 6s (4:39am)")
+OF_2_1_311 = RETRY.replace("retrying", "Retrying")
 TRUST = f"""{RULE_LINE}
  Accessing workspace:
 
@@ -85,6 +88,9 @@ def match(screen: str) -> tuple[str, str] | None:
         (LOGGED_OUT, ("claude-logged-out", "onboarding")),
         (BUSY, ("claude-busy", "busy")),
         (RETRY, ("claude-rate-limit", "limited")),
+        (LIMIT, ("claude-rate-limit", "limited")),
+        (OF_2_1_311, ("claude-rate-limit", "limited")),
+        (UNCLEAR, ("claude-busy", "busy")),
         (TRUST, ("claude-trust", "onboarding")),
         (API_KEY, ("claude-api-key", "onboarding")),
         (THEME, ("claude-theme", "onboarding")),
@@ -98,10 +104,11 @@ def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None
     assert match(screen) == expected
 
 
-def test_a_retry_tells_when_it_comes() -> None:
+@pytest.mark.parametrize(("screen", "left"), [(RETRY, (None, "2")), (LIMIT, ("1", "6"))])
+def test_a_retry_tells_when_it_comes(screen: str, left: tuple[str | None, str]) -> None:
     rule = next(rule for rule in PROFILE.rules if rule.id == "claude-rate-limit")
-    found = re.search(rule.pattern, RETRY, re.MULTILINE)
-    assert found is not None and found["seconds"] == "2"
+    found = re.search(rule.pattern, screen, re.MULTILINE)
+    assert found is not None and (found["minutes"], found["seconds"]) == left
 
 
 @pytest.mark.parametrize("about", [TRUST, API_KEY, THEME, LOGGED_OUT, APPROVAL, HELP, "❯ Select login method:"])

@@ -72,8 +72,11 @@ RULES = (
         override=True, dialog="menu",
     ),
     Rule(
+        # A limit that the server names, or from the third try on a bare 429: of the first two it says "API error", as
+        # after any other, and neither status file nor log tells which.
         "claude-rate-limit", "limited",
-        r"^\S [^\n]*\b429\b[^\n]*· retrying in (?P<seconds>\d+) ?s · attempt \d+/\d+",
+        r"^\S (?:[^\n]*\b429\b[^\n]*|[^\n]* reached) · [Rr]etrying in "
+        r"(?:(?P<minutes>\d+)m ?)?(?:(?P<seconds>\d+) ?s)?[^\n]* · attempt \d+/\d+",
         override=True, last_rows=12,
     ),
     Rule("claude-busy", "busy", r"\besc to interrupt\b", last_rows=4),
@@ -93,7 +96,7 @@ TRANSCRIPT = TranscriptRules(
         r"^\s*⎿\s+Tip: ",
         r"^● ?$",
         r"^ +Waiting for permission…",
-        r"^\S [^\n]*· [Rr]etrying in \d+ ?s\b",
+        r"^\S [^\n]*· [Rr]etrying(?: in \d+ ?[hms]\b|…)",
         r"^ +⎿\s+(?:Waiting|Running)…$",
         # The picture that it draws at its first run.
         r"^\.{20,}$|^(?=[^\n]*[░▓█])[ *.░▓█▄▀]+$",
