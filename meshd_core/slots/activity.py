@@ -34,10 +34,11 @@ _NO_LOGIN = "osc7501-blocked-auth"
 _MATCHED_LIMIT = 200
 _WORDLESS: tuple[Source, ...] = ("signal", "title")
 _ADVICE = "answer what is on the agent's screen, with `meshd attach`"
-WORDS_WITHIN_S = 1.0
-"""So long a question that was only signalled is no dialog: the screen that has its words is being drawn."""
 EMPTY_WITHIN_S = 1.0
 """A screen that was emptied has something on it again so soon (measured with opencode: 0.62 s), or it stays empty."""
+WORDS_WITHIN_S = 0.9
+"""So long a question without words is no dialog: the screen that has them is being drawn, or the API that has them
+(measured with opencode: 30 ms behind its screen) is about to tell."""
 UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
 
 
@@ -125,6 +126,13 @@ class ActivityTracker:
         """Seconds since `source` was last heard of, or looked at; None: before this daemon."""
         made_at = self._made_at.get(source)
         return None if made_at is None else monotonic() - made_at
+
+    @property
+    def words_due_s(self) -> float | None:
+        """Seconds until the question that is open is a dialog without words; None: it is one, or there is none."""
+        if self._wordless_since is None or self.dialog is not None:
+            return None
+        return max(0.0, self._wordless_since + WORDS_WITHIN_S - monotonic())
 
     @property
     def dialog_key(self) -> str | None:
@@ -240,8 +248,6 @@ class ActivityTracker:
         """The terminal has been silent for `seconds`; called from time to time."""
         if self._emptied is not None:
             self.look("", self._emptied[1])
-        if self._wordless_since is not None:
-            self._fuse()
         if not self._start.over:
             self._fuse()
         stuck = self._believed_state() == "busy" and seconds >= self.profile.stuck_after_s
@@ -332,14 +338,22 @@ class ActivityTracker:
     def _worded(self, described: Observation) -> bool:
         """Whether a dialog may open by `described`: with its words, or once none have come for long enough.
 
-        A signal and a title come before the screen that they speak of, which has the better words, and options.
+        A signal and a title come before the screen that they speak of, which has the better words, and options. Where
+        the screen's rule has no words either, as they are the API's, this is awaited as well.
         """
-        if described.source not in _WORDLESS and (described.question or not self._unseen):
+        awaited = described.source in _WORDLESS or self._awaits_api(described)
+        if not awaited and (described.question or not self._unseen):
             self._wordless_since = None
             return True
         if self._wordless_since is None:
             self._wordless_since = monotonic()
         return not self._unseen and monotonic() - self._wordless_since >= WORDS_WITHIN_S
+
+    def _awaits_api(self, described: Observation) -> bool:
+        return (
+            self.profile.api_complete and described.source == "screen" and described is not self._override
+            and not (described.question or described.options)
+        )  # fmt: skip
 
     def _change(
         self, state: ActivityState, confidence: float, evidence: tuple[Evidence, ...], until: str | None,

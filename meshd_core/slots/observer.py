@@ -18,6 +18,7 @@ class Observer:
         self._silence = Silence()
         self._watch = ScreenWatch(self.look)
         self._title = ""
+        self._words: asyncio.TimerHandle | None = None
 
     @property
     def silent_s(self) -> float:
@@ -40,8 +41,15 @@ class Observer:
 
     def look(self) -> None:
         """Judge the screen as it is now."""
-        if self._alive():
-            self._tracker.look(self._output.raw_text, self._output.raw_title)
+        if not self._alive():
+            return
+        self._tracker.look(self._output.raw_text, self._output.raw_title)
+        if (due_s := self._tracker.words_due_s) is not None and self._words is None:
+            self._words = asyncio.get_running_loop().call_later(due_s, self._words_due)
+
+    def _words_due(self) -> None:
+        self._words = None
+        self.look()
 
     async def check_silence(self) -> None:
         """Until cancelled; one task of the slot."""
@@ -52,3 +60,5 @@ class Observer:
 
     def close(self) -> None:
         self._watch.close()
+        if self._words is not None:
+            self._words.cancel()

@@ -154,7 +154,9 @@ async def test_work_permission_and_rest_are_reported_as_they_come() -> None:
         assert (waiting.state, waiting.dialog_kind, waiting.command) == ("waiting", "approval", "touch x")
         api.event("permission.replied", sessionID="ses_1", requestID="per_1", reply="once")
         assert (await seen.get()).state == "busy"
-        api.status("retry", attempt=2, message="429", next=T0)
+        api.status("retry", attempt=1, message="Internal server error", next=T0)
+        assert (await seen.get()).state == "busy"
+        api.status("retry", attempt=2, message="Rate limit reached for the model", next=T0)
         limited = await seen.get()
         assert (limited.state, limited.until) == ("limited", "2026-11-18T11:06:40.000Z")
         api.status("idle")

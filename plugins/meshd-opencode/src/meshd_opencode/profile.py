@@ -5,13 +5,17 @@ The screen is only the fallback: state comes from the HTTP API. It looks ready e
 
 from meshd_core.api import ExitRecipe, Keys, KindProfile, Rule, SanitizeRules, SubmitRecipe, TranscriptRules
 
+# It tries again after a server's errors, too, and tells no status: what the provider said must do.
+LIMIT = r"(?:\b429\b|(?i:rate.?limit|too many requests|quota|usage))"
+
 RULES = (
     # Neither question nor options: the API knows the exact command, and its words are to be shown.
     Rule("opencode-approval", "waiting", r"^ *┃ *△ Permission required", dialog="approval", last_rows=20),
     Rule(
         "opencode-retry",
         "limited",
-        r"\[retrying in (?:(?P<hours>\d+)h *)?(?:(?P<minutes>\d+)m *)?(?:(?P<seconds>\d+)s)?[^\]\n]*attempt #\d+\]",
+        rf"^[^\n]*{LIMIT}[^\n]*\[retrying (?:in )?"
+        r"(?:(?P<hours>\d+)h *)?(?:(?P<minutes>\d+)m *)?(?:(?P<seconds>\d+)s)?[^\]\n]*attempt #\d+\]",
         last_rows=3,
     ),
     Rule("opencode-busy", "busy", r"\besc (?:again to )?interrupt\b", last_rows=3),

@@ -33,7 +33,8 @@ from meshd_opencode.turns import find_answer
 CONVERSATION = "conversation"
 """Key in `LaunchSpec.last_meta`."""
 FIRST_RETRY_S = 0.25
-LAST_RETRY_S = 5.0
+LAST_RETRY_S = 1.0
+"""It is up some seconds after its screen, which shows a question without its words."""
 SILENCE_S = 45.0
 MESSAGES = 100
 """How many of a session's newest messages are searched for a turn: each step of a turn is a message."""

@@ -3,11 +3,13 @@
 A subagent is a session of its own: the agent is busy while any session is.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from meshd_core.api import DialogOption, Observation
 from meshd_opencode.api_types import Asked, SessionStatus
+from meshd_opencode.profile import LIMIT
 
 _OPTIONS = (
     DialogOption("accept", "Allow once", default=True),
@@ -15,6 +17,7 @@ _OPTIONS = (
     DialogOption("deny", "Reject"),
 )
 _SOURCE_RULE = "opencode-events"
+_LIMIT = re.compile(LIMIT)
 
 
 class AgentState:
@@ -58,7 +61,7 @@ class AgentState:
         if self._asked:
             return _waiting(next(iter(self._asked.values())))
         retry = next((status for status in self._statuses.values() if status.type == "retry"), None)
-        if retry is not None:
+        if retry is not None and _LIMIT.search(retry.message):
             until = datetime.fromtimestamp(retry.next / 1000, UTC) if retry.next else None
             return Observation(
                 source="api",
