@@ -120,8 +120,6 @@ def test_messages_of_a_resumed_run_have_what_was_said_before(agent: Any) -> None
     ]
 
 
-# Not Gemini CLI: nothing tells which log it goes on with.
-@pytest.mark.parametrize("agent", ["claude", "opencode", "codex"], indirect=True)
 def test_messages_after_a_clear_are_those_of_the_new_conversation(agent: Any) -> None:
     idle(agent)
     agent.daemon.inject(agent.name, "gone with the clear")

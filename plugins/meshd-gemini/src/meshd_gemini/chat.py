@@ -18,6 +18,7 @@ from meshd_core.api import CLOCK_SLACK_MS, Answer, epoch_ms, own_prompt, same_pr
 
 MAX_HEAD_BYTES = 64 << 10
 CANCELLED = "Request cancelled."
+_CONTEXT = "<session_context>"
 
 
 class Record(Struct, rename={"tool_calls": "toolCalls"}):
@@ -43,7 +44,7 @@ class Record(Struct, rename={"tool_calls": "toolCalls"}):
 
     @property
     def is_prompt(self) -> bool:
-        return self.type == "user" and bool(self.text)
+        return self.type == "user" and bool(self.text) and not self.text.startswith(_CONTEXT)
 
 
 class Head(Struct, rename={"session": "sessionId", "started": "startTime"}):
@@ -61,20 +62,20 @@ _head_decoder = msgspec.json.Decoder(Head)
 def find_chats(home: Path, session_id: str) -> list[Path]:
     """The logs of a session, the newest first: a resume goes on in the old one, and leaves a second behind."""
     found = home.glob(f"tmp/*/chats/session-*-{session_id[:8]}.jsonl")
-    return [path for path in sorted(found, reverse=True) if _head(path).session == session_id]
+    return [path for path in sorted(found, reverse=True) if read_head(path).session == session_id]
 
 
 def others_since(chat: Path, session_id: str, since_ms: float) -> bool:
     """Whether beside `chat` lies a conversation of another id that was begun after `since_ms`."""
     for path in chat.parent.glob("session-*.jsonl"):
-        head = _head(path)
+        head = read_head(path)
         if head.session not in ("", session_id) and head.kind == "main" and epoch_ms(head.started) >= since_ms:
             return True
     return False
 
 
-def _head(path: Path) -> Head:
-    """The first record; an empty one if it isn't there yet."""
+def read_head(path: Path) -> Head:
+    """The first record of a log; an empty one if it isn't there yet."""
     try:
         with path.open("rb") as file:
             return _head_decoder.decode(file.readline(MAX_HEAD_BYTES))

@@ -16,7 +16,6 @@ from meshd_gemini.chat import Record
 
 SHELL = "run_shell_command"
 _OUTCOMES: dict[str, ToolOutcome] = {"success": "done", "error": "failed", "cancelled": "denied"}
-_CONTEXT = "<session_context>"
 
 
 class FullRecord(Record, rename={"sets": "$set"}):
@@ -41,7 +40,7 @@ def conversation(path: Path | None) -> Conversation:
 def _messages(records: Sequence[FullRecord]) -> tuple[Message, ...]:
     build = ConversationBuilder()
     for record in _said_once(records):
-        if record.is_prompt and not record.text.startswith(_CONTEXT):
+        if record.is_prompt:
             build.user(record.id, record.text, record.time_ms)
         elif record.type in ("gemini", "error"):
             build.agent(record.id, record.text, record.time_ms)

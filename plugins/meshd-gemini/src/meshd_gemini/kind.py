@@ -7,9 +7,9 @@ from pathlib import Path
 from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run, npm_version
 from meshd_gemini.chat import find_chats
 from meshd_gemini.profile import PROFILE
-from meshd_gemini.session import GeminiSession
+from meshd_gemini.session import SESSION_ID, GeminiSession
 
-HOME, SESSION_ID, VERSION = "gemini_home", "session_id", "version"
+HOME, VERSION = "gemini_home", "version"
 PACKAGE = "@google/gemini-cli"
 # Without it Gemini CLI starts itself a second time, to give itself more memory.
 ENVIRONMENT = {"GEMINI_CLI_NO_RELAUNCH": "true"}

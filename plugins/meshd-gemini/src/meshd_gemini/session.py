@@ -1,12 +1,16 @@
 """Gemini CLI's own channel during one run: its session log. The state comes from the window title."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from meshd_core.api import AgentSession, Answer, Conversation, Turn, wait_for_reply
 from meshd_gemini.chat import find_answer, find_chats, others_since
+from meshd_gemini.cleared import last_clear, log_since
 from meshd_gemini.conversation import conversation
 
+SESSION_ID = "session_id"
+"""Key in `Launch.meta`."""
 _CLEARED = "another conversation was begun in this folder meanwhile; if /clear did it, it is not shown"
 
 
@@ -18,6 +22,11 @@ class GeminiSession(AgentSession):
     ) -> None:  # fmt: skip
         self._home, self._session_id, self._version = home, session_id, version
         self._started_at_ms = started_at_ms
+        self._goes_on_as = session_id
+
+    def resume_meta(self) -> Mapping[str, str]:
+        """The conversation that was last read: /clear begins another one."""
+        return {} if self._goes_on_as is None else {SESSION_ID: self._goes_on_as}
 
     def version(self) -> str | None:
         return self._version
@@ -37,15 +46,15 @@ class GeminiSession(AgentSession):
         return None if answer is None else answer.error
 
     async def messages(self) -> Conversation | None:
-        """The conversation that it was launched with; None if that is not known. What /clear begins has another id,
-        which nothing tells.
-        """
+        """The conversation that it is in now: /clear begins another one; None if it was launched in an unknown one."""
         return await asyncio.to_thread(self._conversation)
 
     def _conversation(self) -> Conversation | None:
         if self._home is None or self._session_id is None:
             return None
         chats = find_chats(self._home, self._session_id)
+        if (cleared := self._since_clear(chats)) is not None:
+            return conversation(cleared)
         found = conversation(chats[0] if chats else None)
         for chat in chats[1:]:
             if not found.messages:
@@ -58,7 +67,9 @@ class GeminiSession(AgentSession):
     def _find_answer(self, turn: Turn, exact: bool = False) -> Answer | None:
         if self._home is None or self._session_id is None:
             return None
-        for chat in find_chats(self._home, self._session_id):
+        chats = find_chats(self._home, self._session_id)
+        cleared = self._since_clear(chats)
+        for chat in chats if cleared is None else [cleared, *chats]:
             try:
                 answer = find_answer(chat, turn.prompt, turn.entered_at_ms, exact=exact)
             except OSError:
@@ -66,3 +77,17 @@ class GeminiSession(AgentSession):
             if answer is not None:
                 return answer
         return None
+
+    def _since_clear(self, chats: list[Path]) -> Path | None:
+        """The log that /clear began; None if there was no /clear, or its log can't be told from others'."""
+        if not chats or self._session_id is None:
+            return None
+        folder = chats[0].parent
+        cleared = last_clear(folder, self._session_id, self._started_at_ms)
+        found = None if cleared is None else log_since(folder, cleared)
+        if cleared is None or found is None:
+            return None
+        path, session_id = found
+        if cleared.prompts:  # an empty conversation can't be resumed
+            self._goes_on_as = session_id
+        return path
