@@ -25,6 +25,7 @@ _BLOCKS: dict[QueueBlock, str] = {
     "paste": "an unfinished paste may stand in the input box and is about to be cleared",
     "draft": "an unfinished prompt may stand in the input box and is about to be cleared",
     "person": "an unfinished prompt may stand in the input box, and only a person can clear it",
+    "input_unseen": "no input box is seen: a long draft hides it, or this version draws one that the kind doesn't know",
     "typing": "a person is typing",
     "quiet": "the terminal was not silent for long enough",
     "unknown": "nothing tells what the agent is doing",

@@ -280,9 +280,11 @@ class AgentSession:
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report observations until cancelled. The default has no channel of its own and returns."""
 
-    async def finished(self, turn: Turn) -> bool:
-        """Whether the agent's own records show `turn` taken and over. Asked while no sign of work is seen."""
-        return False
+    async def finished(self, turn: Turn) -> bool | None:
+        """Whether the agent's own records show `turn` taken and over; None: this kind has none. Asked while no sign of
+        work is seen. Without records its lines must do: the prompt, and an answer below it.
+        """
+        return None
 
     async def reply(self, turn: Turn) -> str | None:
         """The agent's full answer to `turn`, empty if it said nothing, or None where only the screen knows. Called

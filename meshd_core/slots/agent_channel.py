@@ -119,8 +119,8 @@ class AgentChannel:
             self._blame("answering a dialog")
         return False
 
-    async def finished(self, turn: Turn) -> bool:
-        """Whether the agent's own records show that it took the prompt and is done with it."""
+    async def finished(self, turn: Turn) -> bool | None:
+        """Whether the agent's own records show that it took the prompt and is done with it; None: its kind has none."""
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 return await self._session.finished(turn)

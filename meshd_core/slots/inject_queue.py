@@ -60,7 +60,7 @@ class InjectQueue:
         self._typing: asyncio.Timeout | None = None
         self._typist: Typist | None = None
         self._hold = DraftHold(store, lambda: self._profile.submit.sees_drafts)
-        self._strangers_draft = False
+        self._box_block: Literal["person", "input_unseen"] | None = None
         self.human = TypingHold(self._kick.set)
         self._acceptance = Acceptance(slot, node, profile, store, self._readiness, self.human)
         self.accepted = 0
@@ -73,10 +73,9 @@ class InjectQueue:
         return len(self._queue)
 
     @property
-    def held(self) -> Draft | Literal["typing"] | None:
-        """Why nothing is typed: what of an earlier prompt may stand in the input box, or that a person is typing."""
-        stands: Draft | None = "person" if self._strangers_draft else None
-        return self._hold.draft or ("typing" if self.human.active else None) or stands
+    def held(self) -> Draft | Literal["typing", "input_unseen"] | None:
+        """Why nothing is typed: what stands or may stand in the input box, or that a person is typing."""
+        return self._hold.draft or ("typing" if self.human.active else None) or self._box_block
 
     def explain(self) -> QueueReport:
         """Why the next prompt is or is not typed now."""
@@ -85,7 +84,7 @@ class InjectQueue:
         found: list[QueueBlock | None] = [
             "draining" if self._closed else "not_running" if self._typist is None else None,
             "writing" if self._typing is not None else None,
-            self._hold.draft or ("person" if self._strangers_draft else None),
+            self._hold.draft or self._box_block,
             "typing" if self.human.active else None,
             self._readiness.obstacle(steer) if self._typist is not None else None,
             "quiet" if self._typist is not None and self._readiness.settling else None,
@@ -175,7 +174,7 @@ class InjectQueue:
         """The run ended: what was in flight is in doubt, what was queued fails; nothing reaches a later run."""
         self._typist = None
         self._hold.release()
-        self._strangers_draft = False
+        self._box_block = None
         self.human.release()
         if self._typing is not None:
             self._typing.reschedule(-1)
@@ -262,7 +261,7 @@ class InjectQueue:
         waits = not self._tracker.has_evidence or self._readiness.settling
         if (self._queue and waits) or self._hold.clearable:
             pause = min(pause, _QUIET_POLL_S)
-        if self._strangers_draft:
+        if self._box_block is not None:
             pause = min(pause, _DRAFT_POLL_S)
         try:
             async with asyncio.timeout(pause):
@@ -277,8 +276,8 @@ class InjectQueue:
         for entry in [entry for entry in self._queue if entry.expires_ms <= now and entry.stage == "accepted"]:
             self._queue.remove(entry)
             self._end(entry, "expired", ReceiptError(code="expired", message="it waited longer than expires_s"))
-        if self._strangers_draft and self._typist is not None:
-            self._strangers_draft = self._typist.draft
+        if self._box_block is not None and self._typist is not None:
+            self._box_block = self._typist.obstacle
         if not self._queue or self._typist is None or self.held is not None or self._readiness.settling:
             return None
         head = self._queue[0]
@@ -296,7 +295,7 @@ class InjectQueue:
         except NotNow:
             return
         except DraftStands:
-            self._strangers_draft = True
+            self._box_block = typist.obstacle
             return
         except TypingInDoubt as doubt:
             stage: Stage = "failed" if doubt.error.code in _NOT_TAKEN else "unknown"

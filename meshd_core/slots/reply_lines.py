@@ -8,6 +8,18 @@ from functools import reduce
 def without_echo(lines: Sequence[str], prompt: str, echo: Sequence[str]) -> str:
     """`lines` without the echo of `prompt`, whose rows bear one of the marks `echo` (patterns)."""
     marks = [re.compile(pattern) for pattern in echo]
+    _, rest = _split(lines, prompt, marks)
+    return "\n".join(line for line in rest if not any(mark.search(line) for mark in marks)).strip("\n")
+
+
+def answered(lines: Sequence[str], prompt: str, echo: Sequence[str]) -> bool:
+    """Whether `lines` are the whole echo of `prompt` and then something else: the agent took it and said something."""
+    whole, rest = _split(lines, prompt, [re.compile(pattern) for pattern in echo])
+    return whole and any(line.strip() for line in rest)
+
+
+def _split(lines: Sequence[str], prompt: str, marks: Sequence[re.Pattern[str]]) -> tuple[bool, list[str]]:
+    """Whether `lines` begin with all of the prompt's echo, and what follows what of it they begin with."""
     rest = list(lines)
     left = "".join(prompt.split())
     while rest and left:
@@ -17,4 +29,4 @@ def without_echo(lines: Sequence[str], prompt: str, echo: Sequence[str]) -> str:
             break
         left = left[len(text) :]
         rest.pop(0)
-    return "\n".join(line for line in rest if not any(mark.search(line) for mark in marks)).strip("\n")
+    return not left, rest

@@ -9,13 +9,14 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 from meshd_core.clock import monotonic, now_ms
 from meshd_core.contracts.kinds import KindProfile, SubmitRecipe, Turn
 from meshd_core.pty.errors import WriteTimeout
 from meshd_core.slots.input_box import InputBox
 from meshd_core.slots.receipts import Draft, Entry
+from meshd_core.slots.reply_lines import answered
 from meshd_core.slots.sanitize import PASTE_END, PASTE_START
 from meshd_core.types import ReceiptError, Stage
 
@@ -50,7 +51,9 @@ class NotNow(Exception):
 
 
 class DraftStands(Exception):
-    """Nothing was typed: in the input box stands a text that keys don't remove. The prompt stays in the queue."""
+    """Nothing was typed: in the input box stands a text that keys don't remove, or no box is seen. The prompt stays in
+    the queue.
+    """
 
 
 class Record(Protocol):
@@ -90,7 +93,7 @@ class Typist:
     """Types prompts into one terminal by the kind's recipe. `record(entry, *stages)` stores stages durably."""
 
     def __init__(
-        self, terminal: Terminal, profile: KindProfile, record: "Record", finished: Callable[[Turn], Awaitable[bool]]
+        self, terminal: Terminal, profile: KindProfile, record: "Record", finished: Callable[[Turn], Awaitable[bool | None]]
     ) -> None:
         self._terminal = terminal
         self._finished = finished
@@ -128,9 +131,11 @@ class Typist:
             self._began_with = None
 
     @property
-    def draft(self) -> bool:
-        """Whether a draft may stand in the input box: it is not seen to be empty."""
-        return self._box.draft
+    def obstacle(self) -> Literal["person", "input_unseen"] | None:
+        """Why nothing can be typed for now: a draft stands in the input box, or no box is seen, so that one may."""
+        if not self._box.draft:
+            return None
+        return "input_unseen" if self._box.text() is None else "person"
 
     async def clear_draft(self, paste_open: bool) -> bool:
         """Empty the input box of a kind whose box can't be seen; False if there is no key for that, or a dialog.
@@ -261,10 +266,13 @@ class Typist:
         )
 
     async def _proven(self, entry: Entry, mark: int, within_s: float) -> bool:
-        """Wait for a sign that it was taken, or for the agent's own record of the whole turn: short ones show none."""
+        """Wait for a sign that it was taken, or for the whole turn, of which a short one shows none: in the agent's own
+        records, or in its lines.
+        """
         deadline = monotonic() + within_s
         while not await self._sign(entry, mark):
-            if await self._finished(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)):
+            finished = await self._finished(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
+            if finished or (finished is None and self._answered(entry)):
                 return True
             if monotonic() >= deadline:
                 return False
@@ -282,6 +290,17 @@ class Typist:
     def _gone(self, text: str) -> bool:
         """Whether `text`, which is no command of the agent's own, is out of its box: work may begin, however late."""
         return not text.startswith("/") and self._recipe.sees_drafts and self._box.text() == ""
+
+    def _answered(self, entry: Entry) -> bool:
+        """Whether the box is empty again, and above it stands the prompt with an answer: pi works less than 60 ms on a
+        short one.
+
+        Of an agent at work nothing is proven by lines, which may be of the turn before.
+        """
+        if entry.joined or entry.text.startswith("/") or self._box.text() != "":
+            return False
+        lines = self._terminal.lines_after(entry.line_mark)
+        return answered(lines, entry.text, self._profile.transcript.echo)
 
     def _enter_is_safe(self, text: str) -> bool:
         """Whether one more Enter can only submit `text`. A command may stand there again, in a menu of others."""

@@ -15,11 +15,12 @@ idleness that the screen doesn't show, work of the agent's own. `earlier_rule`: 
 decided for its source. `no_match`: the text has no such marker. `other_version`: its range does not hold the agent's
 version."""
 QueueBlock = Literal[
-    "not_running", "removed", "draining", "writing", "paste", "draft", "person", "typing", "quiet", "unknown",
-    "onboarding", "busy", "waiting", "limited", "stuck",
+    "not_running", "removed", "draining", "writing", "paste", "draft", "person", "input_unseen", "typing", "quiet",
+    "unknown", "onboarding", "busy", "waiting", "limited", "stuck",
 ]  # fmt: skip
-"""`writing`: another prompt is being typed. `paste`, `draft`, `person`, `typing`: as in `held`. `quiet`: this kind
-can't be seen idle, and the terminal was not silent for `quiet_s` yet. The others: what slot, daemon or agent are.
+"""`writing`: another prompt is being typed. `paste`, `draft`, `person`, `input_unseen`, `typing`: as in `held`.
+`quiet`: this kind can't be seen idle, and the terminal was not silent for `quiet_s` yet. The others: what slot, daemon
+or agent are.
 """
 
 

@@ -121,8 +121,8 @@ class SlotDetail(Slot, frozen=True, kw_only=True):
     queued: list[str]
     """Ids of the receipts that wait or are being typed, in order."""
     held: str | None = None
-    """Why nothing of the queue is typed, if something forbids it: a draft may stand in the agent's input box,
-    or a person is typing."""
+    """Why nothing of the queue is typed, if something forbids it: a draft stands or may stand in the agent's input box,
+    the box is not seen, or a person is typing."""
     explain: Explanation | None = None
     """Only where it is asked for."""
 

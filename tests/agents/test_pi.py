@@ -1,11 +1,12 @@
 """pi in a generic slot: a whole agent by configuration alone, plugins/meshd-generic/examples/pi.toml."""
 
+import time
 from typing import Any
 
 import pytest
 
 from meshd_core.testing.daemon import HttpFailure
-from meshd_core.types import SlotDetail
+from meshd_core.types import Screen, SlotDetail
 from tests.agents.driving import finished, idle, interrupt
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(300), pytest.mark.parametrize("agent", ["pi"], indirect=True)]
@@ -23,6 +24,14 @@ def test_prompts_are_completed_with_their_replies_and_read_as_a_transcript(agent
     assert not [line for line in lines if "Working" in line or "─────" in line or "0.0%" in line], "\n".join(lines)
 
 
+def test_a_turn_that_is_too_short_to_be_seen_is_completed_with_its_reply(agent: Any) -> None:
+    idle(agent)
+    for text in ("hello", "two rows\nof a prompt"):
+        receipt = agent.daemon.inject(agent.name, text)
+        assert (receipt.stage, receipt.error) == ("completed", None), receipt
+        assert (receipt.reply or "").split() == f"You said: {text}".split()
+
+
 def test_a_shell_command_is_refused_and_none_is_run(agent: Any) -> None:
     idle(agent)
     with pytest.raises(HttpFailure) as refused:
@@ -34,7 +43,16 @@ def test_a_shell_command_is_refused_and_none_is_run(agent: Any) -> None:
 def test_a_limit_is_told_and_an_interrupt_ends_the_turn(agent: Any) -> None:
     idle(agent)
     agent.daemon.inject(agent.name, "ERR429 now", until="submitted")
-    assert agent.daemon.wait_for(agent.name, "limited", 30).activity.state == "limited"
+    limited = agent.daemon.wait_for(agent.name, "limited", 30).activity
+    assert (limited.state, limited.until is not None) == ("limited", True)
+    interrupt(agent)
+    idle(agent)
+    agent.daemon.inject(agent.name, "ERR500 now", until="submitted")
+    deadline = time.monotonic() + 30
+    while not any("Retrying (1/" in row for row in agent.daemon.get(f"/screen/{agent.name}", Screen).rows):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert agent.daemon.wait_for(agent.name, "limited", 1).activity.state == "busy", "no limit: a server's error"
     interrupt(agent)
     idle(agent)
     receipt = agent.daemon.inject(agent.name, "SLOW30 never ends", until="submitted")

@@ -5,13 +5,14 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from meshd_core.contracts.kinds import KindProfile, SubmitRecipe
+from meshd_core.contracts.kinds import KindProfile, SubmitRecipe, TranscriptRules
 
 PROFILE = KindProfile(
     name="boxed", title="Boxed", commands=("boxed",), install_hint="", proves="completed",
     submit=SubmitRecipe(
         settle_s=0.2, confirm_s=0.1, input_box=r"^> (.*?)\n--", sees_drafts=True, clear="\x15",
     ),
+    transcript=TranscriptRules(echo=(r"^> ",)),
 )  # fmt: skip
 
 
@@ -25,11 +26,14 @@ class BoxedAgent:
         self.works = True
         self.takes = True
         self.hides = False
+        self.says: list[str] = []
+        """Below the echo of each prompt that it takes."""
+        self._lines: list[str] = []
         self.after: Callable[[str], None] = lambda written: None
         """Called after each write."""
         self.worked = 0
         self.dialog_open = self.at_work = False
-        self.raw_head = self.last_n = self.keys_written = 0
+        self.raw_head = self.keys_written = 0
         self.unsent = False
         self.bracketed_paste = True
         self._turn = asyncio.Lock()
@@ -45,8 +49,12 @@ class BoxedAgent:
     def screen_rows(self) -> list[str]:
         return self.typed_text().split("\n")
 
+    @property
+    def last_n(self) -> int:
+        return len(self._lines)
+
     def lines_after(self, n: int) -> list[str]:
-        return []
+        return self._lines[n:]
 
     async def wait_worked(self, past: int, timeout_s: float) -> bool:
         if self.worked <= past:
@@ -68,5 +76,6 @@ class BoxedAgent:
     def _enter(self) -> None:
         if self.takes:
             self.prompts.append(self.text)
+            self._lines += [f"> {self.text}", *self.says]
             self.text = ""
             self.worked += self.works

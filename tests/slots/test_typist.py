@@ -40,6 +40,10 @@ def entry(text: str = "a prompt") -> Entry:
     )  # fmt: skip
 
 
+async def _no_records(turn: Turn) -> None:
+    return None
+
+
 async def _not_finished(turn: Turn) -> bool:
     return False
 
@@ -50,7 +54,7 @@ def moved(one: Entry, *stages: Stage) -> None:
 
 
 def typist(agent: BoxedAgent) -> Typist:
-    return Typist(agent, PROFILE, moved, _not_finished)
+    return Typist(agent, PROFILE, moved, _no_records)
 
 
 async def test_a_draft_that_is_too_long_to_be_seen_is_cleared_whole() -> None:
@@ -69,9 +73,9 @@ async def test_nothing_is_typed_over_a_draft_that_keys_do_not_remove(draft: str)
         await by.type(one)
     assert set(agent.written) == {"\x15"}
     assert one.changes == ("draft_cleared",)
-    assert by.draft
+    assert by.obstacle == ("input_unseen" if len(draft) > 400 else "person")
     agent.text = ""
-    assert not by.draft
+    assert by.obstacle is None
 
 
 async def test_keys_that_come_while_a_draft_is_cleared_are_not_erased() -> None:
@@ -135,7 +139,7 @@ async def queue_of(
         store.save(before)
         queue.load()
     in_doubt = queue.in_doubt()
-    queue.agent_started(Typist(agent, profile, queue.record, _not_finished))
+    queue.agent_started(Typist(agent, profile, queue.record, _no_records))
     if in_doubt is not None:
         queue.doubt(in_doubt, paste_open=True)
     worker = asyncio.ensure_future(queue.run())
@@ -160,6 +164,51 @@ async def test_a_prompt_that_the_agent_took_without_a_sign_of_work_may_still_hap
     assert (receipt.stage, receipt.error.code) == (stage, code)
 
 
+@pytest.mark.parametrize("text", ["a prompt", "a prompt\nof two rows"])
+async def test_a_turn_too_short_to_be_seen_is_proven_by_its_echo_and_what_follows(tmp_path: Path, text: str) -> None:
+    agent = BoxedAgent()
+    agent.works, agent.says = False, ["", "an answer"]
+    async with queue_of(agent, tmp_path, BLIND) as (queue, _):
+        receipt = await queue.wait(queue.accept(InjectRequest(text=text), "p", None), "completed", 20)
+    assert receipt.stage == "completed"
+
+
+@pytest.mark.parametrize("says", [[], ["  "]], ids=["nothing", "blanks"])
+async def test_an_echo_alone_proves_nothing(says: list[str]) -> None:
+    agent = BoxedAgent()
+    agent.works, agent.says = False, says
+    with pytest.raises(TypingInDoubt):
+        await Typist(agent, BLIND, moved, _no_records).type(entry())
+
+
+async def test_where_the_agent_has_records_lines_prove_nothing() -> None:
+    agent = BoxedAgent()
+    agent.works, agent.says = False, ["an answer"]
+    with pytest.raises(TypingInDoubt):
+        await Typist(agent, PROFILE, moved, _not_finished).type(entry())
+
+
+async def test_what_is_said_while_the_prompt_stands_in_the_box_proves_nothing() -> None:
+    agent = BoxedAgent()
+    agent.works, agent.says = False, ["an answer"]
+
+    def put_back(written: str) -> None:
+        if written == "\r":
+            agent.text = "a prompt"
+
+    agent.after = put_back
+    with pytest.raises(TypingInDoubt):
+        await Typist(agent, BLIND, moved, _no_records).type(entry())
+
+
+async def test_the_lines_of_the_turn_before_prove_nothing_of_a_prompt_that_was_steered_into_it() -> None:
+    agent = BoxedAgent()
+    agent.works, agent.says, agent.at_work = False, ["an answer"], True
+    one = entry()
+    await Typist(agent, BLIND, moved, _no_records).type(one)
+    assert (one.stage, one.capped) == ("entered", True)
+
+
 async def test_what_a_person_wrote_is_not_cleared_before_a_prompt_is_due(tmp_path: Path) -> None:
     agent = BoxedAgent("half a line of a person")
     async with queue_of(agent, tmp_path, draft=True) as (queue, store):
@@ -170,6 +219,20 @@ async def test_what_a_person_wrote_is_not_cleared_before_a_prompt_is_due(tmp_pat
         assert agent.written[0] == "\x1b[201~"
         before = store.get("1@n")
         assert before is not None and before.settled
+
+
+async def test_a_box_that_is_not_seen_holds_the_queue_under_its_own_name_until_it_is_seen_empty(tmp_path: Path) -> None:
+    agent = BoxedAgent()
+    agent.hides = True
+    async with queue_of(agent, tmp_path) as (queue, _):
+        one = queue.accept(InjectRequest(text="a prompt"), "p", None)
+        async with asyncio.timeout(20):
+            while queue.held != "input_unseen":
+                await asyncio.sleep(0.02)
+        assert queue.explain().blocked_by == ("input_unseen",)
+        agent.hides = False
+        await queue.wait(one, "submitted", 20)
+    assert agent.prompts == ["a prompt"]
 
 
 async def test_a_box_that_cannot_be_read_is_cleared_when_no_keys_are_being_pressed(tmp_path: Path) -> None:
@@ -187,7 +250,7 @@ async def test_a_box_that_cannot_be_read_is_cleared_when_no_keys_are_being_press
 async def test_what_may_stand_in_a_box_that_cannot_be_read_is_cleared_before_a_prompt() -> None:
     agent = BoxedAgent("half a line of a person")
     agent.unsent = True
-    by = Typist(agent, BLIND, moved, _not_finished)
+    by = Typist(agent, BLIND, moved, _no_records)
     for one, changes in ((entry(), ("draft_cleared",)), (entry("another"), ())):
         await by.type(one)
         assert one.changes == changes
@@ -203,7 +266,7 @@ async def test_without_keys_that_clear_a_box_that_cannot_be_read_it_is_left_as_i
     agent = BoxedAgent("half ")
     agent.unsent = True
     blind = replace(BLIND, submit=replace(BLIND.submit, clear=None))
-    await Typist(agent, blind, moved, _not_finished).type(one := entry())
+    await Typist(agent, blind, moved, _no_records).type(one := entry())
     assert (one.changes, agent.prompts) == ((), ["half a prompt"])
 
 
