@@ -93,8 +93,9 @@ class Typist:
     """Types prompts into one terminal by the kind's recipe. `record(entry, *stages)` stores stages durably."""
 
     def __init__(
-        self, terminal: Terminal, profile: KindProfile, record: "Record", finished: Callable[[Turn], Awaitable[bool | None]]
-    ) -> None:
+        self, terminal: Terminal, profile: KindProfile, record: "Record",
+        finished: Callable[[Turn], Awaitable[bool | None]],
+    ) -> None:  # fmt: skip
         self._terminal = terminal
         self._finished = finished
         self.profile = profile
