@@ -138,7 +138,7 @@ class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
     strip: tuple[str, ...] = ()
     """Over a row: text removed from it (gutters)."""
     echo: tuple[str, ...] = ()
-    """Over a row: an echoed prompt, exempt from holding back the last row."""
+    """Over a row: an echoed prompt: exempt from holding back the last row; may stay above an answer that scrolls."""
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):

@@ -202,13 +202,15 @@ class Emulator:
                 head, taken = "", 0
         return lines
 
-    def take_scrollback(self) -> Scrolled:
-        """Rows that left the primary screen since the last call, which also forgets them. Only at `at_ground`."""
+    def take_scrollback(self, *, joined: bool = True) -> Scrolled:
+        """Rows that left the primary screen since the last call, which also forgets them. Only at `at_ground`. Without
+        `joined` each row is a line, and none goes on.
+        """
         count = int(self._get("scrollback_rows", "size_t"))
         if not count or self.alternate:
             return Scrolled([], False)
-        continues = self._wraps("history", count - 1)
-        lines = self._format("history", count, unwrap=True, trim=False).split("\n")
+        continues = joined and self._wraps("history", count - 1)
+        lines = self._format("history", count, unwrap=joined, trim=False).split("\n")
         # The spaces at a soft wrap are text; those at an end are not.
         last = lines.pop()
         lines = [line.rstrip() for line in lines]

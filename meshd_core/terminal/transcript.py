@@ -49,6 +49,10 @@ class Transcript:
         self._latest = 0.0
         self._replayed = False
         self._carry = ""
+        self._cut_rows = 0
+        """Rows that still stand where a resize cut them anew. What is drawn over the second part of a line is not one
+        with the first: until they are gone, rows are not joined.
+        """
         self._blank = False
         self._shown: Callable[[list[str]], list[str]] = list
         self._next_step = PRIMARY_STEP
@@ -124,8 +128,9 @@ class Transcript:
         out: list[str] = []
         self._look(now, out)
         self._emulator.resize(rows, cols)
-        self._primary.redrawn(now)
-        self._alternate.redrawn(now)
+        self._cut_rows = 0 if self._rules.empty else rows
+        self._primary.redrawn(now, resized=True)
+        self._alternate.redrawn(now, resized=True)
         return out
 
     def flush(self) -> list[str]:
@@ -207,6 +212,8 @@ class Transcript:
 
     def _cleared(self, now: float, out: list[str]) -> None:
         self._carry = ""
+        if self._track is self._primary and not self._emulator.alternate:
+            self._cut_rows = 0
         self._switch(now, out)
         self._track.redrawn(now)
 
@@ -229,16 +236,18 @@ class Transcript:
         self._switch(now, out)
         if self._replayed:
             self._after_replay(now)
-        scrolled = self._scrolled()
-        sample = Sample(scrolled, self._visible(final))
+        joined = self._track is self._primary and not self._cut_rows
+        scrolled = self._scrolled(joined)
+        sample = Sample(scrolled, self._visible(joined, final))
         out += self._track.observe(sample, now)
 
-    def _scrolled(self) -> list[Row]:
+    def _scrolled(self, joined: bool) -> list[Row]:
         if self._track is self._alternate:
             return []
-        lines, continues = self._emulator.take_scrollback()
+        lines, continues = self._emulator.take_scrollback(joined=joined)
         if not lines:
             return []
+        self._cut_rows = max(self._cut_rows - len(lines), 0)
         lines[0] = self._carry + lines[0]
         self._carry = lines.pop() if continues else ""
         if len(self._carry) > MAX_CARRY:
@@ -246,8 +255,8 @@ class Transcript:
             self._carry = ""
         return self._rows(lines)
 
-    def _visible(self, final: bool) -> list[Row]:
-        """The rows above the live line, as lines."""
+    def _visible(self, joined: bool, final: bool = False) -> list[Row]:
+        """The rows above the live line; `joined`: as lines."""
         screen = self._emulator.rows()
         live = self._rules.live_row(screen)
         if live is None and self._track is self._primary and not final:
@@ -255,15 +264,15 @@ class Transcript:
         if live is not None:
             del screen[live:]
         lines = screen
-        if self._track is self._primary:
+        if joined:
             lines, taken = [], 0
             for line, count in self._emulator.lines():
                 taken += count
                 if taken > len(screen):
                     break
                 lines.append(line)
-            if lines:
-                lines[0] = self._carry + lines[0]
+        if lines and self._track is self._primary:
+            lines[0] = self._carry + lines[0]
         blank = self._blank
         rows = self._rows(lines)
         self._blank = blank  # Only rows that left for good count for what comes next.
@@ -292,7 +301,7 @@ class Transcript:
     def _after_replay(self, now: float) -> None:
         self._replayed = False
         self._emulator.take_scrollback()
-        drawn = [row.text for row in self._visible(final=False)]
+        drawn = [row.text for row in self._visible(joined=self._track is self._primary)]
         shown = self._shown(drawn)
         if len(shown) == len(drawn):
             changed = [(compact(a), compact(b)) for a, b in zip(shown, drawn, strict=True) if a != b]

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from meshd_core.terminal.transcript_tape import Placed, Tape, compact
+from meshd_core.terminal.transcript_leftovers import Leftovers
+from meshd_core.terminal.transcript_tape import Placed, ShiftedTape, Tape, compact
 from meshd_core.terminal.transcript_volatile import VolatileRows
 from meshd_core.types import ActivityState
 
@@ -37,9 +38,12 @@ class Sample(NamedTuple):
 
 
 class _Pending(Struct):
+    """`known` characters of the row are on the tape; `place`: where it stands in the text before a resize."""
+
     row: Row
     known: int
     at: int | None
+    place: int | None
     since: float
     tail: bool
 
@@ -64,11 +68,14 @@ class ScreenTrack:
         self.tape = Tape()
         self._anchor = 0
         self._lost_place = self._replayed = False
-        self._reappear_until = 0.0
+        self._reappear_until = self._left_until = 0.0
         self._pending: list[_Pending] = []
         self._last: Sample | None = None
+        self._rows: Sequence[Row] = ()
+        """Those of the last sample that are not volatile."""
         self._volatile = VolatileRows()
-        self._blank = self._spoke = False
+        self._leftovers = Leftovers()
+        self._spoke = False
         self.lost = 0
 
     def restore(self, lines: Iterable[str]) -> None:
@@ -83,11 +90,14 @@ class ScreenTrack:
         self.tape.reword(rows)
         self._anchor = self.tape.end
 
-    def redrawn(self, now: float, *, replayed: bool = False) -> None:
+    def redrawn(self, now: float, *, replayed: bool = False, resized: bool = False) -> None:
         """The screen was cleared, resized or drawn by a replay: its place must be looked for."""
         self._lost_place, self._reappear_until = True, now + REAPPEAR_S
+        if resized and self.agent and not self._alternate:  # The alternate screen isn't cut anew.
+            self._left_until = self._reappear_until
+            self._remember()
         self._replayed = self._replayed or replayed
-        self._last = None
+        self._last, self._rows = None, ()
         self._volatile.forget()
 
     def observe(self, sample: Sample, now: float) -> list[str]:
@@ -98,32 +108,73 @@ class ScreenTrack:
             self._volatile.forget()
         volatile = self._volatile.look([row.text for row in sample.rows], now)
         rows = [row for y, row in enumerate(sample.rows) if y not in volatile]
-        self._last = sample
+        before, self._rows, self._last = self._rows, rows, sample
         out: list[str] = []
         scrolled = list(sample.scrolled)
         start, first, sure = self._place(scrolled, rows, now, out)
+        while self._alternate and first and self._stays(rows[0], before):
+            rows, first = rows[1:], first - 1
         every = scrolled + rows
         walk = self.tape.walk([row.compact for row in every], start, first)
+        places: list[int | None] = [None] * len(every)
+        if self._may_be_left(now):
+            places = self._leftovers.find([row.compact for row in every])
         placed = list(walk.placed)
         if now < self._reappear_until and not (sure and walk.clean):
-            placed = [self._reappeared(row, place) for row, place in zip(every, placed, strict=True)]
+            placed = [
+                self._reappeared(row, place) if earlier is None else place
+                for row, place, earlier in zip(every, placed, places, strict=True)
+            ]
         if every:
             self._lost_place = False
         starts = [*walk.starts, 0]
         tail = rows[-1] if rows else None
-        before = {(item.row.text, item.known, item.at is None): item.since for item in self._pending}
+        waits = {(item.row.text, item.known, item.at is None): item.since for item in self._pending}
         self._pending = []
         shift = 0
-        for index, (row, place) in enumerate(zip(every, placed, strict=True)):
+        for index, (row, place, earlier) in enumerate(zip(every, placed, places, strict=True)):
             if index < len(scrolled):
-                moved = self._write(row, place.known, None if place.at is None else place.at + shift, out)
+                self._leftovers.left(row.compact, earlier)
+                moved = self._write(row, place.known, earlier, None if place.at is None else place.at + shift, out)
                 shift += moved if place.at is not None else 0
             elif place.known < len(row.compact):
                 at = None if place.at is None else place.at + shift
-                since = before.get((row.text, place.known, at is None), now)
-                self._pending.append(_Pending(row, place.known, at, since, row is tail))
-        self._anchor = starts[len(scrolled)] + shift if rows else self.tape.end
+                since = waits.get((row.text, place.known, at is None), now)
+                self._pending.append(_Pending(row, place.known, at, earlier, since, row is tail))
+        if every:  # Nothing at all is seen while all is drawn again: it will stand where it stood.
+            self._anchor = starts[len(scrolled)] + shift if rows else self.tape.end
         return out
+
+    def _remember(self) -> None:
+        """What stands on the screen, and what of it has been told, before a resize cuts it anew."""
+        again = [index for index, item in enumerate(self._pending) if item.place is not None]
+        if again:  # Of what is pending, much stands there again since the last resize: what goes on is more.
+            for item in self._pending[again[-1] :]:
+                item.place = self._leftovers.add(item.row.compact, item.place)
+            return
+        waiting = {id(item.row): item for item in self._pending}
+        self._leftovers.begin()
+        all_told = True
+        for row in self._rows:
+            place = self._leftovers.add(row.compact)
+            waits = waiting.get(id(row))
+            if all_told:
+                self._leftovers.tell(place, len(row.compact) if waits is None else waits.known)
+            if waits is not None:
+                waits.place, all_told = place, False
+
+    def _may_be_left(self, now: float) -> bool:
+        """Whether what a resize left may stand above what is drawn; a row of that which still grows is waited for."""
+        return now < self._left_until or any(
+            self._leftovers.goes_on(item.row.compact, item.place) for item in self._pending
+        )
+
+    def _stays(self, row: Row, before: Sequence[Row]) -> bool:
+        """Whether `row`, above one that has scrolled, is a header that doesn't: a prompt in one row, maybe cut, or what
+        stood there `before`; and is no news.
+        """
+        there = row.echo or any(row.compact == other.compact for other in before)
+        return there and self._with_pending().holds(row.compact.removesuffix("…"))
 
     def _place(self, scrolled: list[Row], rows: list[Row], now: float, out: list[str]) -> tuple[int, int, bool]:
         """A tape position, the index of the row that lies there, and whether that is sure.
@@ -134,7 +185,7 @@ class ScreenTrack:
         if not texts or not (self._alternate or self._lost_place):
             return self._anchor, 0, True
         pending = [item for item in self._pending if item.at is None]
-        view = self.tape.with_rows([item.row.compact[item.known :] for item in pending])
+        view = self._with_pending()
         replayed, self._replayed = self._replayed, False
         found = view.locate_replayed(texts) if replayed else view.locate(texts, self._anchor)
         if found is None and replayed:
@@ -144,13 +195,16 @@ class ScreenTrack:
             if self._alternate and pending and now >= self._reappear_until:
                 self.lost += 1
                 for item in pending:
-                    self._write(item.row, item.known, None, out)
+                    self._write(item.row, item.known, item.place, None, out)
                 self._pending = []
             return self.tape.end, 0, False
         for item in pending[: view.gone(found[0])]:
-            self._write(item.row, item.known, None, out)
+            self._write(item.row, item.known, item.place, None, out)
             self._pending.remove(item)
         return *found, True
+
+    def _with_pending(self) -> ShiftedTape:
+        return self.tape.with_rows([item.row.compact[item.known :] for item in self._pending if item.at is None])
 
     def _reappeared(self, row: Row, place: Placed) -> Placed:
         return Placed(len(row.compact)) if not place.known and self.tape.holds(row.compact) else place
@@ -160,7 +214,7 @@ class ScreenTrack:
         out: list[str] = []
         while self._pending and (final or now >= self._ripe(self._pending[0], state)):
             item = self._pending.pop(0)
-            moved = self._write(item.row, item.known, item.at, out)
+            moved = self._write(item.row, item.known, item.place, item.at, out)
             for other in self._pending if item.at is not None else ():
                 if other.at is not None:
                     other.at += moved
@@ -171,12 +225,15 @@ class ScreenTrack:
         return self._ripe(self._pending[0], state) if self._pending else None
 
     def _ripe(self, item: _Pending, state: ActivityState) -> float:
-        if not item.tail or not self.agent or item.row.echo:
+        if not item.tail or not self.agent or item.row.echo or self._told(item) == len(item.row.compact):
             return item.since + SETTLE_S
         return item.since + _TAIL_S.get(state, _TAIL_UNKNOWN_S)
 
-    def _write(self, row: Row, known: int, at: int | None, out: list[str]) -> int:
-        """Put the unknown rest of `row` on the tape and into `out`; returns its length."""
+    def _told(self, item: _Pending) -> int:
+        return self._leftovers.told(item.row.compact, item.place)
+
+    def _write(self, row: Row, known: int, place: int | None, at: int | None, out: list[str]) -> int:
+        """Put the unknown rest of `row` on the tape, and what of it wasn't told into `out`; returns its length."""
         rest = row.compact[known:]
         if not rest:
             return 0
@@ -184,8 +241,12 @@ class ScreenTrack:
             self.tape.append(rest)
         else:
             self.tape.insert(at, rest)
-        if row.blank_before and not known and self._spoke:
-            out.append("")
-        self._spoke = True
-        out.append(rest_of(row.text, known))
+        told = self._leftovers.told(row.compact, place)
+        if place is not None:
+            self._leftovers.tell(place, len(row.compact))
+        if told < len(row.compact):
+            if row.blank_before and not known and not told and self._spoke:
+                out.append("")
+            self._spoke = True
+            out.append(rest_of(row.text, max(known, told)))
         return len(rest)

@@ -133,6 +133,14 @@ def test_scrollback_is_taken_once_with_soft_wraps_joined() -> None:
     assert (lines, continues) == (["x", "y", "0123456789"][: len(lines)], len(lines) == 3)
 
 
+def test_scrollback_is_taken_row_by_row_if_asked_for() -> None:
+    emulator = Emulator(2, 10)
+    emulator.keep_history()
+    emulator.feed(b"0123456789 tail\r\nx\r\ny")
+    assert emulator.take_scrollback(joined=False) == (["0123456789", " tail"], False)
+    emulator.close()
+
+
 @given(pre=st.integers(0, 21))
 @settings(max_examples=22, deadline=None)
 def test_a_wide_character_at_a_soft_wrap_is_neither_lost_nor_doubled(pre: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 from meshd_claude.profile import PROFILE
 
 from meshd_core.slots.input_box import InputBox
+from meshd_core.terminal.transcript_live import RowRules
 from meshd_core.testing.dialogs import offered
 
 RULE_LINE = "─" * 120
@@ -135,7 +136,24 @@ def test_a_row_that_looks_like_a_rule_does_not_hide_the_input_box() -> None:
 def test_the_rules_take_little_time_on_the_largest_screen(screen: str) -> None:
     started = time.process_time()
     match(screen)
+    RowRules(PROFILE.transcript).live_row(screen.split("\n"))
     assert time.process_time() - started < 0.25
+
+
+@pytest.mark.parametrize("hint", ["  ⎿  Queued · ctrl+x ctrl+s to send now", "  ctrl+x ctrl+s to send now"])
+@pytest.mark.parametrize("queued", ["❯ second", "❯ second\n\n❯ third", "❯ second\n  of two rows"])
+def test_prompts_that_wait_below_a_growing_answer_are_no_lines_yet(queued: str, hint: str) -> None:
+    told = "❯ first\n\n● an answer that\n  grows\n"
+    screen = f"{told}\n{queued}\n{hint}\n\n✢ Ruminating… (0s · ↓ 5 tokens)\n\n{INPUT}"
+    live = RowRules(PROFILE.transcript).live_row(screen.split("\n"))
+    assert screen.split("\n")[:live] == told.split("\n")
+
+
+def test_prompts_that_wait_no_more_are_lines() -> None:
+    told = "❯ first\n\n● an answer\n\n✻ Crunched for 3s\n\n❯ second\n\n❯ third\n"
+    screen = f"{told}\n✢ Ruminating… (0s · ↓ 5 tokens)\n\n{INPUT}"
+    live = RowRules(PROFILE.transcript).live_row(screen.split("\n"))
+    assert "❯ third" in screen.split("\n")[:live]
 
 
 @pytest.mark.parametrize(

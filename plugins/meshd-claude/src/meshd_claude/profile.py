@@ -88,6 +88,8 @@ TRANSCRIPT = TranscriptRules(
         r"^─{20}[^\n]*\n(?:❯|!|#)[^\n]*\n(?:(?!─{20})[^\n]*\n){0,30}?─{20}",
         r"^─{20}[^\n]*\n(?=(?:(?!─{20})[^\n]*\n){0,30}[^\n]*❯ 1\. )",
         r"^─{20}[^\n]*\n(?=(?:(?!─{20})[^\n]*\n){2,30} *Enter to confirm · Esc to cancel\s*\Z)",
+        # Prompts that wait: they stand below an answer that still grows. No answer lies between them and their hint.
+        r"^❯ [^\n]*\n(?:(?:❯ [^\n]*|  [^\n]*)?\n){0,60}?  (?:⎿  Queued\b|\S+(?: \S+)? to send now$)",
     ),
     drop=(
         r"^ ?[▐▝▘ ]{1,3}[▛▜█▝▘▐▌▙▟ ]{3,}",
