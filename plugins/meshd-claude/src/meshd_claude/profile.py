@@ -137,7 +137,8 @@ PROFILE = KindProfile(
         invisible=INVISIBLE,
         refuse=(r"\A\s*(?:exit|quit|:w?q!?)\s*\Z",),
     ),
-    exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=5.0, term_grace_s=5.0),
+    # A dialog takes no Ctrl-C, but Escape, which also ends a turn; Ctrl-C clears the draft that may be put back then.
+    exit=ExitRecipe(keys=("\x1b", "\x03", "\x03", "\x04", "\x04"), grace_s=5.0, term_grace_s=5.0),
     # No number stands here: option 3 is "No" in 2.1.197 and "Yes, and switch to auto mode" in 2.1.330. To accept, the
     # number is taken from the row that says "Yes".
     keys=Keys(deny="\x1b", interrupt=("\x1b",)),
