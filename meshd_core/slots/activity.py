@@ -294,7 +294,9 @@ class ActivityTracker:
             self._change("stuck", 0.7, evidence, None, None)
             return
         dialog = self._dialog_of(best, evidence) if best.state in ("waiting", "onboarding") else None
-        self._change(best.state, best.confidence, evidence, best.until, dialog)
+        # A menu is what a command opened, not work on a prompt.
+        menu = (best.dialog_kind if dialog is None else dialog.kind) == "menu"
+        self._change(best.state, best.confidence, evidence, best.until, dialog, menu=menu)
 
     def _dialog_of(self, best: Observation, evidence: tuple[Evidence, ...]) -> Dialog | None:
         """The open dialog: its words from the screen rule that sees it, else from whoever reported it."""
@@ -357,7 +359,7 @@ class ActivityTracker:
 
     def _change(
         self, state: ActivityState, confidence: float, evidence: tuple[Evidence, ...], until: str | None,
-        dialog: Dialog | None,
+        dialog: Dialog | None, *, menu: bool = False,
     ) -> None:  # fmt: skip
         before = self.activity
         same_dialog = dialog == self.dialog
@@ -365,7 +367,7 @@ class ActivityTracker:
             return
         if state in ("idle", "busy"):
             self._identity.over()
-        if state in ("busy", "waiting") and before.state not in ("busy", "waiting") and not _is_menu(dialog):
+        if state in ("busy", "waiting") and before.state not in ("busy", "waiting") and not menu:
             self.worked += 1
         since = before.since if before.state == state else rfc3339()
         self.activity = Activity(state=state, since=since, confidence=confidence, evidence=evidence, until=until)
@@ -406,8 +408,3 @@ def observed(rule: Rule, match: re.Match[str]) -> Observation:
         question=match[asked] if rule.dialog and asked is not None else None, options=choices.options,
         option_keys=choices.keys, command=command.strip() if command else None, advice=rule.advice,
     )  # fmt: skip
-
-
-def _is_menu(dialog: Dialog | None) -> bool:
-    """A menu is what a command opened, not work on a prompt."""
-    return dialog is not None and dialog.kind == "menu"

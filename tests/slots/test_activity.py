@@ -421,3 +421,17 @@ def test_a_login_that_is_asked_for_without_any_work_is_no_idleness(tracker: Acti
     tracker.signal(signal("blocked", "auth"))
     tracker.look("log in", "")
     assert tracker.activity.state == "waiting"
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+def test_a_menu_that_the_agents_own_channel_tells_of_first_is_no_work(tracker: ActivityTracker, unseen: bool) -> None:
+    tracker.signal(signal("idle"))
+    if not unseen:
+        tracker.look("> ", "")
+    before = tracker.worked
+    tracker.signal(Signal(state="clear", app="x"))
+    tracker.observe(Observation("api", "log", "waiting", dialog_kind="menu"))
+    tracker.look("pick one", "")
+    assert (tracker.activity.state, tracker.worked) == ("waiting", before)
+    assert tracker.dialog is not None
+    assert tracker.dialog.kind == "menu"

@@ -99,7 +99,7 @@ async def test_each_change_of_the_status_file_is_reported(tmp_path: Path) -> Non
     await watched.until(lambda: watched.seen[-1].state == "waiting")
     task.cancel()
     assert [one.state for one in watched.seen] == ["idle", "busy", "idle", "waiting"]
-    assert watched.seen[-1].dialog_kind == "question"
+    assert watched.seen[-1].dialog_kind == "menu"
     assert watched.session.version() == "2.1.330"
 
 

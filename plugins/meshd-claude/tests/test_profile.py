@@ -67,6 +67,22 @@ APPROVAL = f"""❯ TOOL touch abc
    4. No
 
  Esc to cancel · Tab to amend"""
+QUESTION = f"""❯ choose
+{RULE_LINE}
+ ☐ Colour
+
+Which colour shall it be?
+
+❯ 1. Red
+     like blood
+  2. Blue
+     like the sky
+  3. Type something.
+{RULE_LINE}
+  4. Chat about this
+
+Enter to select · ↑/↓ to navigate · Esc to cancel"""
+QUESTIONS = QUESTION.replace(" ☐ Colour", "←  ☐ Colour  ☐ Size  ✔ Submit  →")
 HELP = "❯ /help\n  For more help: https://code.claude.com/docs/en/overview\n\n  ←/→ to switch · Esc to close"
 MODEL = "   5. Haiku\n\n  ◐ Medium effort\n\n  s to use this session only · Enter to save · Esc to cancel\n"
 
@@ -96,6 +112,8 @@ def match(screen: str) -> tuple[str, str] | None:
         (API_KEY, ("claude-api-key", "onboarding")),
         (THEME, ("claude-theme", "onboarding")),
         (APPROVAL, ("claude-approval", "waiting")),
+        (QUESTION, ("claude-question", "waiting")),
+        (QUESTIONS, ("claude-question", "waiting")),
         (HELP, ("claude-menu", "waiting")),
         (MODEL, ("claude-menu", "waiting")),
         ("", None),
@@ -112,7 +130,9 @@ def test_a_retry_tells_when_it_comes(screen: str, left: tuple[str | None, str]) 
     assert found is not None and (found["minutes"], found["seconds"]) == left
 
 
-@pytest.mark.parametrize("about", [TRUST, API_KEY, THEME, LOGGED_OUT, APPROVAL, HELP, "❯ Select login method:"])
+@pytest.mark.parametrize(
+    "about", [TRUST, API_KEY, THEME, LOGGED_OUT, APPROVAL, QUESTION, HELP, "❯ Select login method:"]
+)
 def test_a_conversation_about_such_a_screen_is_not_one(about: str) -> None:
     assert match(f"● It showed this:\n{about}\n\n{INPUT}") == ("claude-idle", "idle")
 
@@ -171,6 +191,15 @@ def test_prompts_that_wait_no_more_are_lines() -> None:
                     "3",
                 ),
                 ("deny", "No", False, "4"),
+            ],
+        ),
+        (
+            QUESTION,
+            [
+                ("option1", "Red", True, "1"),
+                ("option2", "Blue", False, "2"),
+                ("option3", "Type something.", False, "3"),
+                ("option4", "Chat about this", False, "4"),
             ],
         ),
         (TRUST, [("option1", "No, exit", True, None), ("option2", "Yes, I trust this folder", False, None)]),

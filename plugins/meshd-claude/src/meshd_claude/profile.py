@@ -66,6 +66,13 @@ RULES = (
         override=True, dialog="approval", options=_CHOICES, option_pattern=_OPTION,
     ),
     Rule(
+        # What the model asks by its tool AskUserQuestion; a digit chooses.
+        "claude-question", "waiting",
+        _NO_INPUT_BOX + r"^(?:←| )[^\n]*[☐☒][^\n]*\n\n([^\n]+(?:\n[^\n]+){0,4})\n\n(?P<options>[❯ ] 1\. )[^\n]*\n"
+        r"(?:[^\n]*\n){1,40}?Enter to select ·[^\n]*Esc to cancel\s*\Z",
+        override=True, dialog="question", option_pattern=_OPTION,
+    ),
+    Rule(
         # /help, /model, /config and their like: no signal tells of them, and Enter there changes settings.
         "claude-menu", "waiting",
         _NO_INPUT_BOX + r"^(?![^\n]*Tab to amend)[^\n]*\b(?:Esc to (?:close|cancel|go back|exit))\b[^\n]*\s*\Z",

@@ -32,6 +32,8 @@ POLL_S = 0.2
 CALL_POLLS = 10
 """How often the log is read, REPLY_POLL_S apart, before it is told that the agent waits, without what for."""
 LATE_POLL_S = 0.5
+MENU = "dialog open"
+"""What it waits for in a menu that a command opened; in a question of the model's it is `input needed`."""
 START_SLACK_MS = 10_000
 
 
@@ -166,6 +168,8 @@ def _observation(state: Any, matched: str, **more: Any) -> Observation:
 
 
 def _waiting(waiting_for: str, permission: bool, call: ToolCall | None) -> Observation:
+    if waiting_for == MENU:
+        return _observation("waiting", f"status=waiting waitingFor={waiting_for}", dialog_kind="menu")
     return _observation(
         "waiting", f"status=waiting waitingFor={waiting_for}", dialog_kind="approval" if permission else "question",
         question=f"Allow {call.name}?" if call is not None else waiting_for or None,
