@@ -32,6 +32,8 @@ CHANGED: dict[str, Callable[[str], str]] = {
     "carriage_returns_to_newlines": lambda text: text.replace("\r\n", "\n").replace("\r", "\n"),
     "control_characters_removed": lambda text: re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text),
     "invisible_characters_removed": lambda text: INVISIBLES.sub("", text),
+    # Codex puts a command that it doesn't know back into its box.
+    "draft_cleared": lambda text: text,
     # Blanks at an end: agents trim them, and so does the backend.
     "leading_bang_neutralised": str.lstrip,
     "leading_slash_neutralised": str.lstrip,
@@ -51,6 +53,12 @@ AS_AGENTS_SEND: dict[str, Callable[[str], str]] = {
     "gemini": lambda text: written_out(text).strip(" \n\t\u200b\ufeff"),
     "opencode": lambda text: text.strip(" \n\t\ufeff"),
 }
+AS_AGENTS_LOG: dict[str, tuple[str, Callable[[str], str]]] = {
+    "gemini": (
+        "its own log, which replies are from, leaves out the joiners (U+200C, U+200D) of what the model says",
+        lambda text: re.sub("[\u200c\u200d]", "", text),
+    )
+}
 
 
 def expected(agent: str, text: str, changes: tuple[str, ...]) -> str:
@@ -62,10 +70,11 @@ def expected(agent: str, text: str, changes: tuple[str, ...]) -> str:
 @pytest.fixture(scope="module")
 def tally(agent: Any, request: pytest.FixtureRequest) -> Iterator[Tally]:
     """What became of the prompts; kept if `--record-prompts` says where, and if none of its tests was left out."""
-    found = Tally()
+    note, as_logged = AS_AGENTS_LOG.get(agent.name, ("", str))
+    found = Tally(as_logged)
     yield found
     folder: str = request.config.getoption("--record-prompts", default="")
-    score = found.score(agent)
+    score = found.score(agent, note)
     if folder and (score.sent, score.completed.count) == (len(TRAPS) + TURNS, TURNS):
         write_prompts(score, Path(folder))
 
@@ -77,6 +86,7 @@ def test_each_reaches_the_model_once_as_its_receipt_says_or_is_refused(agent: An
     (agent.cwd / "folder" / "inner.txt").write_text("inside\n")
     wrong = [fault for trap in TRAPS if (fault := _sent(agent, trap, tally)) is not None]
     assert not wrong, "\n".join(wrong)
+    assert not tally.unexplained
     assert not _canaries(agent)
 
 
@@ -96,17 +106,17 @@ def _sent(agent: Any, trap: Trap, tally: Tally) -> str | None:
         tally.add(agent, None, outcome(refused=refused, got=got, want=None), got)
         return None if refused and failure.code == "invalid_field" and not got else f"{trap.name}: {failure}, got {got}"
     got = agent.backend.prompts()[before:]
+    told = f"{trap.name}: {receipt.stage} {receipt.changes} {receipt.error and receipt.error.code}"
+    if refused:
+        tally.add(agent, receipt, result := outcome(refused=True, got=got, want=None), got)
+        fine = receipt.stage == "failed" and receipt.error is not None and "submitted" not in receipt.stages
+        return None if fine and result == "refused" else f"{told}: refused was expected, and the model got {got}"
     want = expected(agent.name, trap.text, receipt.changes)
     if "invisible_characters_removed" in receipt.changes:
         # What is part of an emoji stays, and some agents take out fewer.
         got, want = [INVISIBLES.sub("", one).strip() for one in got], INVISIBLES.sub("", want)
     got, want = [unicodedata.normalize("NFC", one) for one in got], unicodedata.normalize("NFC", want)
-    result = outcome(refused=refused, got=got, want=want)
-    tally.add(agent, receipt, result, got)
-    told = f"{trap.name}: {receipt.stage} {receipt.changes} {receipt.error and receipt.error.code}"
-    if refused:
-        fine = receipt.stage == "failed" and receipt.error is not None and "submitted" not in receipt.stages
-        return None if fine and result == "refused" else f"{told}: refused was expected, and the model got {got}"
+    tally.add(agent, receipt, result := outcome(refused=False, got=got, want=want), got)
     if receipt.stage == "completed" and result == "once":
         return None
     return f"{told}: wanted {want[:120]!r}, the model got {[one[:120] for one in got]}"

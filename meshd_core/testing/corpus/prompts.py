@@ -40,6 +40,8 @@ class PromptScore(Struct, frozen=True, forbid_unknown_fields=True):
     """Those whose receipt has the model's whole text, blanks at its ends apart."""
     completed: Times
     """Seconds from the last byte of a turn's answer until its receipt was completed, of turns in a row."""
+    note: str = ""
+    """Why a reply that isn't the model's whole text is what the agent itself says; empty: there was none."""
 
 
 def write_prompts(score: PromptScore, corpus: Path) -> Path:
@@ -88,6 +90,11 @@ def rows(scores: Iterable[PromptScore]) -> list[Sequence[str]]:
         ]
         for one in scores
     ]
+
+
+def notes(scores: Iterable[PromptScore]) -> str:
+    """Below the table."""
+    return "\n".join(f"- {one.cli} {one.version}: {one.note}" for one in scores if one.note)
 
 
 def _times(found: Times) -> str:

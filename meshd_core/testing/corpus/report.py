@@ -40,7 +40,9 @@ def page(results: Sequence[Result], known: Mapping[str, Known], prompts: Sequenc
     by_set = [(name, list(found)) for name, found in groupby(results, lambda one: one.recording.set_name)]
     rows = [row for name, found in by_set for row in _headlines(_title(name), found, known)]
     parts = [INTRODUCTION, "## All versions", _unjudged(results), _table(("version", "recordings", *_names()), rows)]
-    parts += ["## Prompts", live.MEANING, _table(live.HEAD, live.rows(prompts))] if prompts else []
+    if prompts:
+        parts += ["## Prompts", live.MEANING, _table(live.HEAD, live.rows(prompts))]
+        parts += [notes] if (notes := live.notes(prompts)) else []
     for name, found in by_set:
         parts += [f"## {_title(name)}", *_section(found, known)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
@@ -48,6 +50,8 @@ def page(results: Sequence[Result], known: Mapping[str, Known], prompts: Sequenc
 
 def _unjudged(results: Sequence[Result]) -> str:
     """What the column `judged` leaves out, in words."""
+    if not results:
+        return "There is no recording."
     total = summary([one.score for one in results])
     states = [one.score.states for one in results]
     length, starting = sum(one.length for one in states), sum(one.starting.judged for one in states)
