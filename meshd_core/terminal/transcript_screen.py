@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from meshd_core.terminal.transcript_ages import RowAges
 from meshd_core.terminal.transcript_leftovers import Leftovers
 from meshd_core.terminal.transcript_tape import Placed, ShiftedTape, Tape, compact
 from meshd_core.terminal.transcript_volatile import VolatileRows
@@ -75,6 +76,7 @@ class ScreenTrack:
         """Those of the last sample that are not volatile."""
         self._volatile = VolatileRows()
         self._leftovers = Leftovers()
+        self._ages = RowAges()
         self._spoke = False
         self.lost = 0
 
@@ -129,7 +131,6 @@ class ScreenTrack:
             self._lost_place = False
         starts = [*walk.starts, 0]
         tail = rows[-1] if rows else None
-        waits = {(item.row.text, item.known, item.at is None): item.since for item in self._pending}
         self._pending = []
         shift = 0
         for index, (row, place, earlier) in enumerate(zip(every, placed, places, strict=True)):
@@ -139,8 +140,9 @@ class ScreenTrack:
                 shift += moved if place.at is not None else 0
             elif place.known < len(row.compact):
                 at = None if place.at is None else place.at + shift
-                since = waits.get((row.text, place.known, at is None), now)
+                since = self._ages.since((row.text, place.known, at is None), now)
                 self._pending.append(_Pending(row, place.known, at, earlier, since, row is tail))
+        self._ages.looked(now)
         if every:  # Nothing at all is seen while all is drawn again: it will stand where it stood.
             self._anchor = starts[len(scrolled)] + shift if rows else self.tape.end
         return out
