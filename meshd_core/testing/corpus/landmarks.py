@@ -42,7 +42,7 @@ def landmarks(cast: Cast, cli: str, looks: Sequence[Look]) -> Landmarks:
     if script is None:
         return Landmarks(interrupts=interrupts, leaves=leaves)
     steps = _steps(script)
-    box = compact(script.box)
+    box = [compact(text) for text in ([script.box] if script.box else script.ready)]
     stopped = [compact(text) for text in script.interrupted]
 
     def asks(screen: str) -> bool:
@@ -51,7 +51,7 @@ def landmarks(cast: Cast, cli: str, looks: Sequence[Look]) -> Landmarks:
     return Landmarks(
         asked=begins(looks, asks),
         passed=begins(looks, lambda screen: not asks(screen)),
-        box=begins(looks, lambda screen: box in screen and not asks(screen)),
+        box=begins(looks, lambda screen: all(text in screen for text in box) and not asks(screen)),
         stopped=begins(looks, lambda screen: any(text in screen for text in stopped)),
         interrupts=interrupts,
         leaves=leaves,

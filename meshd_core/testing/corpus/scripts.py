@@ -18,10 +18,10 @@ class Script(Struct, frozen=True):
 
     ready: tuple[str, ...]
     """All of them on the screen once prompts are taken."""
-    box: str
-    """What the input box has whenever it is drawn, which may be before the rest of `ready`."""
     exit: tuple[str, ...]
     """Writes, 0.3 s apart, that make it leave at an empty input box."""
+    box: str = ""
+    """What the input box has whenever it is drawn, which may be before the rest of `ready`; empty: the whole of it."""
     interrupt: tuple[str, ...] = ("\x1b",)
     interrupted: tuple[str, ...] = ()
     """Any of them on the screen once an interrupt has had its effect, or a denial."""
@@ -68,7 +68,6 @@ SCRIPTS: dict[str, Script] = {
     ),
     "codex": Script(
         ready=("›",),
-        box="›",
         exit=("\x04",),
         interrupted=("Conversation interrupted",),
         question="Would you like to run the following command?",
@@ -79,7 +78,6 @@ SCRIPTS: dict[str, Script] = {
     ),
     "opencode": Script(
         ready=("ctrl+p commands",),
-        box="ctrl+p commands",
         exit=("\x03",),
         interrupt=("\x1b", "\x1b"),
         interrupted=("· interrupted",),
@@ -106,7 +104,6 @@ SCRIPTS: dict[str, Script] = {
     ),
     "pi": Script(
         ready=("fake-model",),
-        box="fake-model",
         exit=("\x04",),
         interrupted=("Operation aborted", "Aborted after"),
         unasked=True,
@@ -115,7 +112,6 @@ SCRIPTS: dict[str, Script] = {
     ),
     "demo": Script(
         ready=("demo>",),
-        box="demo>",
         exit=("\x04",),
         interrupt=("\x03",),
         question="Allow the demo to continue?",
