@@ -93,6 +93,14 @@ def test_a_prompt_that_was_taken_back_is_left_out_with_what_followed_it(session:
     ]  # fmt: skip
 
 
+def test_an_answer_that_is_logged_before_its_prompt_comes_behind_it(session: Session) -> None:
+    asked = session.prompt(None, "first")
+    session.says(asked, "one")
+    lines = session.path.read_text().splitlines(keepends=True)
+    session.path.write_text("".join(reversed(lines)))
+    assert plain(conversation(session.path).messages) == [("user", "first"), ("agent", "one")]
+
+
 def test_calls_side_by_side_have_each_their_own_result(session: Session) -> None:
     asked = session.prompt(None, "both")
     one = session.calls(asked, "t1", command="make")

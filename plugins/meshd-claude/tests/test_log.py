@@ -154,6 +154,35 @@ def test_the_pending_call_is_the_one_without_a_result(log: LogFile) -> None:
     assert pending_call(log.path) == ToolCall("Bash", "touch b", "toolu_2")
 
 
+def test_records_that_stand_before_what_they_follow_are_read_in_their_order(log: LogFile) -> None:
+    log.prompt("before", T0 - 500)
+    log.says("that was before", T0 - 400)
+    log.prompt("do it", T0)
+    log.add("attachment", T0)
+    log.calls("touch a", T0 + 1)
+    lines = log.path.read_text().splitlines(keepends=True)
+    log.path.write_text("".join([*lines[:2], lines[4], *lines[2:4]]))
+    assert pending_call(log.path) == ToolCall("Bash", "touch a", "toolu_1")
+    assert find_answer(log.path, "do it", T0) == Answer("", False)
+    log.result(T0 + 2)
+    log.says("done", T0 + 3)
+    assert pending_call(log.path) is None
+    assert find_answer(log.path, "do it", T0) == Answer("done", True)
+    lines = log.path.read_text().splitlines(keepends=True)
+    log.path.write_text("".join(reversed(lines)))
+    assert find_answer(log.path, "do it", T0) == Answer("done", True)
+    assert find_answer(log.path, "before", T0 - 500) == Answer("that was before", True)
+
+
+def test_records_that_follow_each_other_in_a_circle_are_left_out(log: LogFile) -> None:
+    log.add("user", T0, uuid="a", parentUuid="b")
+    log.add("user", T0, uuid="b", parentUuid="a")
+    log.add("user", T0, uuid="c", parentUuid="c")
+    log.prompt("hello", T0, parentUuid=None)
+    log.says("hi", T0 + 10)
+    assert find_answer(log.path, "hello", T0) == Answer("hi", True)
+
+
 def test_of_calls_side_by_side_none_is_taken_for_the_one_that_is_asked_for(log: LogFile) -> None:
     log.prompt("do both", T0)
     log.calls("touch a", T0 + 1, "toolu_1")

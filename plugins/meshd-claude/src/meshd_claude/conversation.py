@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from meshd_claude.log import Block, Record, prompt_text
+from meshd_claude.log import Block, Record, in_order, prompt_text
 from meshd_core.api import Conversation, ConversationBuilder, Message, ToolOutcome, read_conversation
 
 _REJECTED = "User rejected tool use"
@@ -43,6 +43,7 @@ def conversation(path: Path | None) -> Conversation:
 
 
 def _messages(records: Sequence[FullRecord]) -> tuple[Message, ...]:
+    records = in_order(records)
     build = ConversationBuilder()
     for record in _kept(records):
         if record.message is None or record.uuid is None:

@@ -1,14 +1,14 @@
 """Claude Code's session log: which records are the answer to a prompt, and what a pending tool call wants.
 
 `$CLAUDE_CONFIG_DIR/projects/*/<session-id>.jsonl`, one record a line, linked by `parentUuid`; a rewound prompt stays
-without children. An assistant message has a line for each of its blocks. Measured with 2.1.330; unknown records are
-passed over.
+without children. An assistant message has a line for each of its blocks. On a busy machine the lines are not in order:
+2.1.311 wrote the answer to a first prompt before the prompt. Measured with 2.1.330; unknown records are passed over.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -87,6 +87,7 @@ class ToolCall(Struct, frozen=True):
     id: str | None = None
 
 
+R = TypeVar("R", bound=Record)
 _decoder = msgspec.json.Decoder(Record)
 
 
@@ -103,7 +104,7 @@ def find_answer(path: Path, prompt: str, entered_at_ms: int, *, exact: bool = Fa
 
     def find(records: list[Record]) -> Answer | None:
         asked = _find_prompt(records, prompt, entered_at_ms, exact)
-        return None if asked is None else _collect(records, asked)
+        return None if asked is None else _collect(in_order(records), asked)
 
     return search_records(path, _decoder, find, lambda records: _reaches_before(records, entered_at_ms))
 
@@ -116,13 +117,32 @@ def pending_call(path: Path) -> ToolCall | None:
     records, _ = read_records(path, _decoder, FIRST_READ_BYTES)
     answered: set[str] = set()
     pending: list[Block] = []
-    for record in reversed(records):
+    for record in reversed(in_order(records)):
         blocks = record.message.blocks() if record.message is not None and not record.sidechain else []
         answered.update(block.tool_use_id for block in blocks if block.tool_use_id)
         pending += [block for block in blocks if block.type == "tool_use" and block.id not in answered]
         if record.is_prompt:
             break
     return _tool_call(pending[0]) if len(pending) == 1 else None
+
+
+def in_order(records: Sequence[R]) -> list[R]:
+    """The records, each behind the one that it follows, otherwise in the order of the log."""
+    known = {record.uuid for record in records if record.uuid is not None}
+    early: dict[str | None, list[R]] = {}
+    ordered: list[R] = []
+    for record in records:
+        if record.parent in known:
+            early.setdefault(record.parent, []).append(record)
+            continue
+        next_ones = [record]
+        while next_ones:
+            one = next_ones.pop()
+            ordered.append(one)
+            if one.uuid is not None:
+                known.discard(one.uuid)
+                next_ones += reversed(early.pop(one.uuid, []))
+    return ordered
 
 
 def _tool_call(block: Block) -> ToolCall:
