@@ -221,7 +221,8 @@ def _facts(slot: SlotDetail) -> list[tuple[str, str]]:
         ("command", " ".join(config.command or ["the kind's own"]) + "".join(f" {arg}" for arg in config.args)),
         ("cwd", config.cwd),
         ("env", ", ".join(config.env) or "none"),
-        ("policy", f"autostart {'on' if config.autostart else 'off'}, restart {config.restart}"),
+        ("policy", f"autostart {'on' if config.autostart else 'off'}, restart {config.restart}"
+                   f"{', with its conversation' if config.resume else ''}"),
         ("filters", ", ".join(config.filters) or "default"),
     ]  # fmt: skip
     if slot.error:

@@ -50,6 +50,9 @@ class SlotSection(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it is started with each daemon, also if it was stopped by hand before."""
     restart: RestartPolicy = "on-failure"
     """What follows an exit that nobody asked for."""
+    resume: bool = False
+    """Whether the agent's last conversation goes on when it is started again unasked: after such an exit, or with a
+    daemon that finds it gone."""
     labels: dict[str, str] = field(default_factory=dict)
     """For selecting slots, as `team = "web"`."""
     filters: list[Name] = field(default_factory=list)

@@ -319,7 +319,11 @@ class AgentSession:
         return None
 
     def resume_meta(self) -> Mapping[str, str]:
-        """What a later start with `resume` needs and was found out during the run: added to `LaunchSpec.last_meta`."""
+        """What a later start with `resume` needs, as far as it is known: added to `LaunchSpec.last_meta`.
+
+        Asked for at the beginning, with each report and each reply, and at the end. It is kept on disk: the ids of a
+        conversation, no secrets.
+        """
         return {}
 
 

@@ -182,7 +182,7 @@ class Daemon:
         for slot in self._registry:
             if slot.section.autostart and slot.name not in self._adoption.adopted:
                 try:
-                    await slot.start()
+                    await slot.start_unasked()
                 except MeshdError as error:
                     log.error("slot not started", extra={"slot": slot.name, "reason": str(error)})
 

@@ -56,7 +56,7 @@ def plan_of_run(
         now = wanted.section
         known = child.meta.get(ENV_DIGEST, env_digest(now)) == env_digest(now)
         section = replace(
-            section, labels=now.labels, restart=now.restart, autostart=now.autostart,
+            section, labels=now.labels, restart=now.restart, resume=now.resume, autostart=now.autostart,
             env=now.env if known else section.env,
         )  # fmt: skip
     kind = kinds.get(section.kind) or GoneKind(section.kind, f"kind {section.kind!r} is not installed")

@@ -5,7 +5,7 @@ Every call of the plugin is guarded: whatever it does, the slot lives on with wh
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from meshd_core.contracts.kinds import AgentKind, AgentSession, Observation, Run, Turn
@@ -21,7 +21,9 @@ _WATCH_PAUSE_S = 1.0
 
 
 class AgentChannel:
-    """One slot's session with its agent. `observe` gets each report, `on_version` the version once it is known."""
+    """One slot's session with its agent. `observe` gets each report, `on_version` the version once it is known,
+    `on_resumable` what a resume needs, whenever more of it is found out.
+    """
 
     def __init__(
         self,
@@ -29,27 +31,30 @@ class AgentChannel:
         kind: AgentKind,
         observe: Callable[[Observation], None],
         on_version: Callable[[str], None],
+        on_resumable: Callable[[Mapping[str, str]], None],
         spawn_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
     ) -> None:
         self._slot, self.kind = slot, kind
-        self._observe, self._on_version, self._spawn_task = observe, on_version, spawn_task
+        self._observe, self._spawn_task = observe, spawn_task
+        self._on_version, self._on_resumable = on_version, on_resumable
         self._session = AgentSession()
         self._watch: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self.version: str | None = None
+        self._resumable: dict[str, str] = {}
 
-    def open(self, run: Run) -> None:
-        """A run begins, or was adopted."""
+    def open(self, run: Run, adopted: bool) -> None:
+        """A run begins, or was adopted: then what it was launched with may be known better already."""
         self.version = None
         try:
             self._session = self.kind.session(run)
         except Exception:
             self._blame("making a session")
             self._session = AgentSession()
+        self._resumable = self._resume_meta() if adopted else {}
         self._watch = self._spawn_task(self._follow(self._session), f"session {self._slot}")
 
-    def resume_meta(self) -> dict[str, str]:
-        """What the session found out that a resume needs."""
+    def _resume_meta(self) -> dict[str, str]:
         try:
             return dict(self._session.resume_meta())
         except Exception:
@@ -131,7 +136,7 @@ class AgentChannel:
         return False
 
     async def _follow(self, session: AgentSession) -> None:
-        self._ask_version()
+        self.learn()
         while True:
             try:
                 await session.watch(self._report)
@@ -141,8 +146,15 @@ class AgentChannel:
             await asyncio.sleep(_WATCH_PAUSE_S)
 
     def _report(self, observation: Observation) -> None:
-        self._ask_version()
+        self.learn()
         self._observe(observation)
+
+    def learn(self) -> None:
+        """Take up what the session knows by now beside the agent's state."""
+        self._ask_version()
+        if (resumable := self._resume_meta()) != self._resumable:
+            self._resumable = resumable
+            self._on_resumable(resumable)
 
     def _ask_version(self) -> None:
         if self.version is not None:

@@ -20,7 +20,7 @@ from meshd_core.slots.ending import KILL_GRACE_S, KeeperLink, RunEnder
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.output import Output
 from meshd_core.slots.restart_policy import RestartBudget, wants_restart
-from meshd_core.slots.run_record import RunRecord
+from meshd_core.slots.run_record import RunRecord, Then
 from meshd_core.types import ExitStatus, Size, Status
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ _RAW_BASE = "meshd.raw_base"
 class Lifecycle:
     """The process of one slot. `extras()` gives more variables and meta for the run that is about to start.
 
-    `on_start()` comes before each start is planned, `on_stop(run, then_start)` before each
-    stop, `on_stop(None, False)` after it, `on_change()` after each change of status, `on_begin`/`on_end` around runs.
+    `on_start()` comes before each start is planned, `on_stop(run, then)` before each stop,
+    `on_stop(None, None)` after it, `on_change()` after each change of status, `on_begin`/`on_end` around runs.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Lifecycle:
         *,
         extras: Callable[[], tuple[Mapping[str, str], Mapping[str, str]]],
         on_start: Callable[[], None],
-        on_stop: Callable[[str | None, bool], None],
+        on_stop: Callable[[str | None, Then], None],
         on_change: Callable[[], None],
         on_begin: Callable[[ChildInfo, bool], None],
         on_end: Callable[[ExitStatus, int], None],
@@ -137,7 +137,7 @@ class Lifecycle:
             self._cancel_backoff()
             self._budget.reset()
             if self.child is not None:
-                await self._stop(self.child, grace_s, then_start=True)
+                await self._stop(self.child, grace_s, "resume" if resume else "start")
             await self._start(resume)
             self.restarts += 1
 
@@ -147,7 +147,8 @@ class Lifecycle:
         A stop that the earlier daemon died in is carried through, and so is a restart.
         """
         async with self._lock:
-            self._last_meta = dict(child.meta)
+            # What the agent's session had found out is newer than what the run was launched with.
+            self._last_meta = {**child.meta, **record.resume}
             base = int(child.meta.get(_RAW_BASE, "0"))
             backlog, fd = await self._keeper.client.attach(child.run)
             size = None if fd is None else terminal_size(fd)  # it may have been resized since its start
@@ -159,7 +160,7 @@ class Lifecycle:
             if child.exited_at_ms is not None:
                 self.child_exited(child)
             if ending:
-                self._spawn_task(self._finish_stop(child, record.then_start), f"stop {self._name}")
+                self._spawn_task(self._finish_stop(child, record.then), f"stop {self._name}")
 
     def resize(self, size: Size) -> None:
         """Give the agent's terminal `size` until its next start. Raises SlotNotRunning."""
@@ -264,15 +265,15 @@ class Lifecycle:
             if self.status != "backoff":
                 return
             try:
-                await self._start(False)
+                await self._start(self._launcher.section.resume)
             except StartFailed as error:
                 log.warning("restart failed", extra={"slot": self._name, "reason": str(error)})
                 return
             self.restarts += 1
 
-    async def _stop(self, child: ChildInfo, grace_s: float | None, *, then_start: bool = False) -> None:
+    async def _stop(self, child: ChildInfo, grace_s: float | None, then: Then = None) -> None:
         # Noted before the first key: the next daemon carries through what this one dies in.
-        self._on_stop(child.run, then_start)
+        self._on_stop(child.run, then)
         self._set("stopping")
         recipe = self._launcher.profile.exit
         polite_s = recipe.grace_s if grace_s is None else grace_s
@@ -297,17 +298,17 @@ class Lifecycle:
         if (clean_up := self._clean_ups.get(run)) is not None:
             await asyncio.wait({clean_up}, timeout=self._sweep_grace_s + 2 * KILL_GRACE_S)
         self._sweep_grace_s = KILL_GRACE_S
-        self._on_stop(None, False)
+        self._on_stop(None, None)
         self._set("stopped")
 
-    async def _finish_stop(self, child: ChildInfo, then_start: bool) -> None:
+    async def _finish_stop(self, child: ChildInfo, then: Then) -> None:
         """Carry through a stop that an earlier daemon had begun: the polite way was tried."""
         async with self._lock:
             try:
                 await self._kill(child, self._launcher.profile.exit.term_grace_s)
                 await self._stopped(child.run)
-                if then_start:
-                    await self._start(False)
+                if then is not None:
+                    await self._start(then == "resume")
             except (KeeperError, MeshdError) as error:
                 log.warning("stop not carried through", extra={"slot": self._name, "reason": str(error)})
 

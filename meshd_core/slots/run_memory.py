@@ -1,11 +1,12 @@
 """What of an agent's run outlives the daemon: by what it was started, on disk, and the token that it holds."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from meshd_core.auth.agent_tokens import AgentTokens
 from meshd_core.config.model import SlotSection
 from meshd_core.pty.messages import ChildInfo
-from meshd_core.slots.run_record import ENV_DIGEST, RECORD_NAME, RunFile, RunRecord, env_digest
+from meshd_core.slots.run_record import ENV_DIGEST, RECORD_NAME, RunFile, RunRecord, Then, env_digest
 
 _TOKEN_DIGEST = "meshd.token"  # noqa: S105 - a key of a run's meta
 
@@ -39,6 +40,11 @@ class RunMemory:
             self._agents.take_up(self._slot, digest, section.api)
         return record
 
+    def last_run(self, section: SlotSection) -> RunRecord | None:
+        """The record of the slot's last run, if an agent of the same kind ran."""
+        record = self._file.read()
+        return record if record is not None and record.section.kind == section.kind else None
+
     def changed(self, section: SlotSection, alive: bool) -> None:
         """The slot lives by `section` from now on."""
         self._agents.allow(self._slot, None if section.api == "none" else section.api)
@@ -49,9 +55,13 @@ class RunMemory:
         """The agent told its version: the next daemon reads old output as this one did."""
         self._file.note_version(version)
 
-    def stopping(self, run: str | None, then_start: bool) -> None:
-        """`run` is about to be stopped, as half of a restart or for good; None: it has ended."""
-        self._file.note_stop(run, then_start)
+    def resumable(self, meta: Mapping[str, str]) -> None:
+        """What a later start needs to go on with the run's conversation, by what is known now."""
+        self._file.note_resume(meta)
+
+    def stopping(self, run: str | None, then: Then = None) -> None:
+        """`run` is about to be stopped, for good or as half of a restart; None: it has ended."""
+        self._file.note_stop(run, then)
 
     def retired(self) -> None:
         """The slot is out of the configuration: nothing allows its agent anything any more."""

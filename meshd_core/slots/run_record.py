@@ -5,13 +5,18 @@ the configuration says by then, and carries a stop through that its forerunner d
 import hashlib
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from meshd_core.config.model import SlotSection
+
+Then = Literal["start", "resume"] | None
+"""What follows a stop: nothing, a start, or one that goes on with the conversation."""
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +33,10 @@ class RunRecord(Struct, frozen=True):
     """Raw offset of the journal up to which other filters than the section's have judged."""
     ending: str | None = None
     """The run that was being stopped."""
-    then_start: bool = False
-    """Whether the stop was half of a restart."""
+    then: Then = None
     agent_version: str | None = None
+    resume: dict[str, str] = {}
+    """What the agent's session says that a resume needs."""
 
 
 class RunFile:
@@ -62,10 +68,15 @@ class RunFile:
         if self._record is not None:
             self._write(replace(self._record, agent_version=version))
 
-    def note_stop(self, run: str | None, then_start: bool) -> None:
+    def note_resume(self, meta: Mapping[str, str]) -> None:
+        """What a start needs that goes on with the conversation of the run that lives."""
+        if self._record is not None:
+            self._write(replace(self._record, resume=dict(meta)))
+
+    def note_stop(self, run: str | None, then: Then) -> None:
         """`run` is about to be stopped; None: it has ended."""
         if self._record is not None:
-            self._write(replace(self._record, ending=run, then_start=then_start))
+            self._write(replace(self._record, ending=run, then=then))
 
     def _write(self, record: RunRecord) -> None:
         if record == self._record:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 from meshd_core.auth.agent_tokens import AgentTokens
@@ -95,8 +95,9 @@ class Slot:
             on_end=self._run_ended, spawn_task=self._tasks.spawn,
         )  # fmt: skip
         self._channel = AgentChannel(
-            self.name, plan.kind, self._tracker.observe, self._version_known, self._tasks.spawn
-        )
+            self.name, plan.kind, self._tracker.observe, self._version_known, self._resumable,
+            self._tasks.spawn,
+        )  # fmt: skip
         self.hands = Hands(
             section.name, plan.profile.keys, self._keyboard, self._tracker,
             look=self._observer.look, wait=self._changes.wait, interrupted=self.queue.interrupted,
@@ -116,7 +117,7 @@ class Slot:
         self._prompts = Prompts()
         self._conversation = ConversationView(self._channel, self.feed, self._prompts, self._output.filtered)
         self._proofs: list[tuple[int, str]] = []
-        self._leaving = False
+        self._leaving = self._ran_before = False
 
     # -- what is seen --
 
@@ -245,6 +246,10 @@ class Slot:
     async def start(self, resume: bool = False) -> None:
         await self._life.start(resume=resume)
 
+    async def start_unasked(self) -> None:
+        """Start as the configuration wants it: what an earlier daemon's last run talked about goes on, or not."""
+        await self._life.start(resume=self.section.resume and self._ran_before)
+
     async def stop(self, grace_s: float | None = None) -> None:
         await self._life.stop(grace_s)
 
@@ -282,6 +287,9 @@ class Slot:
 
     def not_adopted(self) -> None:
         """No run of this slot is left: what an earlier daemon had queued can't be typed any more."""
+        if (record := self._memory.last_run(self.section)) is not None:
+            self._ran_before = True
+            self._life.remember(record.resume)
         self.queue.load()
         self.queue.agent_exited(exit_text(self.name))
 
@@ -332,7 +340,7 @@ class Slot:
             slot=self.name, pid=child.pid, started_at_ms=child.started_at_ms, cwd=str(self.launcher.folder()),
             env={}, meta=child.meta,
         )  # fmt: skip
-        self._channel.open(run)
+        self._channel.open(run, adopted)
         typist = Typist(self._keyboard, self.profile, self._prompts.noting(self.queue.record), self._channel.finished)
         in_doubt = self.queue.in_doubt() if adopted else None
         if in_doubt is not None and self._proven(in_doubt):
@@ -353,7 +361,7 @@ class Slot:
 
     def _run_ended(self, status: ExitStatus, pid: int) -> None:
         self._memory.ended()
-        self._life.remember(self._channel.resume_meta())
+        self._channel.learn()
         self._channel.close()
         self._tracker.reset()
         self.queue.agent_exited(exit_text(self.name))
@@ -367,6 +375,7 @@ class Slot:
         turn = Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)
         reply = await self._channel.reply(turn)
         failure = None if interrupted else await self._channel.failure(turn)
+        self._channel.learn()  # gemini reports nothing, and may go on in another log since
         if reply or (reply is not None and not interrupted):
             reply = self._output.filtered(reply)
         else:
@@ -392,6 +401,10 @@ class Slot:
         self._memory.version_known(version)
         self._use_version(version)
         self._observer.look()
+
+    def _resumable(self, meta: Mapping[str, str]) -> None:
+        self._life.remember(meta)
+        self._memory.resumable(meta)
 
     def _use_version(self, version: str | None) -> None:
         """Go by the kind's data for this version of the agent; None: it is not known yet."""

@@ -137,7 +137,7 @@ class Views:
             settings=SlotConfig(
                 command=section.command, args=section.args, cwd=str(self._launcher.folder()),
                 env=sorted(section.env), autostart=section.autostart, restart=section.restart,
-                filters=section.filters, api=section.api,
+                filters=section.filters, api=section.api, resume=section.resume,
             ),
             counters=SlotCounters(
                 bytes_read=self._output.bytes_read, bytes_written=self._keyboard.bytes_written,

@@ -113,6 +113,7 @@ class SlotConfig(Struct, frozen=True):
     restart: RestartPolicy
     filters: list[str]
     api: SlotApi = "none"
+    resume: bool = False
 
 
 class SlotDetail(Slot, frozen=True, kw_only=True):

@@ -125,10 +125,11 @@ def test_an_agent_that_is_killed_leaves_nothing_and_its_successor_is_left_alone(
 def test_a_stop_that_the_daemon_dies_in_is_carried_through(
     make_daemon: Any, short_tmp: Path, eventually: Any, then: str
 ) -> None:
-    daemon = make_daemon(hiding(short_tmp, "SIGTERM", "SIGHUP", options="{ term_grace_s = 2.0 }"))
+    daemon = make_daemon(hiding(short_tmp, "SIGTERM", "SIGHUP", options="{ term_grace_s = 2.0, resume = ['SIGUSR1'] }"))
     pids = children(daemon, eventually)
     pid = daemon.get("/slots/hiding", SlotDetail).pid
-    asked = in_background(lambda: daemon.call("POST", f"/{then}/hiding", {"grace_s": 60}))
+    body = {"grace_s": 60} if then == "stop" else {"grace_s": 60, "resume": True}
+    asked = in_background(lambda: daemon.call("POST", f"/{then}/hiding", body))
     daemon.wait_for("hiding", "stopping")
     daemon.kill()
     asked.join(10)
@@ -139,6 +140,8 @@ def test_a_stop_that_the_daemon_dies_in_is_carried_through(
     slot = daemon.get("/slots/hiding", SlotDetail)
     assert slot.exit is not None and slot.exit.signal == "SIGKILL"
     assert slot.pid != pid
+    if then == "restart":
+        assert b"SIGUSR1" in Path(f"/proc/{slot.pid}/cmdline").read_bytes()  # as asked: with its conversation
 
 
 def test_a_stop_survives_the_death_of_the_keeper(make_daemon: Any, short_tmp: Path, eventually: Any) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tests.daemon import plugin_files
+
 PLUGIN = """
 import msgspec
 from meshd_core.api import (
@@ -36,12 +38,7 @@ def meshd_agent_kinds(ctx):
 
 def install(folder: Path) -> dict[str, str]:
     """Install the plugin below `folder`; the environment for a daemon that is to find it."""
-    info = folder / "site" / "versioned-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info.parent / "versioned.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: versioned\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[meshd_core.v1]\nversioned = versioned\n")
-    return {"PYTHONPATH": str(info.parent)}
+    return plugin_files.install(folder, "versioned", PLUGIN)
 
 
 def slot(name: str, version: str | None) -> str:

@@ -55,12 +55,19 @@ def test_a_launch_has_a_port_of_its_own_and_a_password() -> None:
 def test_a_resume_continues_the_slots_own_conversation() -> None:
     launch = KIND.launch(spec(resume=True, last_meta={"conversation": "ses_1"}))
     assert launch.argv[-2:] == ("--session", "ses_1")
+    assert KIND.launch(spec(resume=True, last_meta=launch.meta)).argv[-2:] == ("--session", "ses_1")
+    assert "ses_1" not in KIND.launch(spec(resume=True, last_meta=launch.meta, args=("--session", "ses_2"))).argv
+
+
+def test_a_slot_without_a_conversation_does_not_continue_that_of_somebody_else() -> None:
+    assert KIND.launch(spec(resume=True)).argv[:2] == ("opencode", "--hostname")
+    assert not {"--continue", "--session"} & set(KIND.launch(spec(resume=True)).argv)
 
 
 @pytest.mark.parametrize("args", [("--port", "5005"), ("--port=5005",)])
 def test_a_port_in_the_slots_arguments_is_used(args: tuple[str, ...]) -> None:
     launch = KIND.launch(spec(args=args, resume=True, env={"OPENCODE_SERVER_PASSWORD": "own"}))
-    assert launch.argv == ("opencode", "--continue", *args)
+    assert launch.argv == ("opencode", *args)
     assert (launch.meta["port"], launch.meta["password"]) == ("5005", "own")
 
 

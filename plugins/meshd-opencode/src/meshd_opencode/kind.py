@@ -10,7 +10,7 @@ from meshd_opencode.http_client import Address
 from meshd_opencode.profile import PROFILE
 from meshd_opencode.session import CONVERSATION, OpenCodeSession
 
-PORT, PASSWORD, USERNAME, RESUMED, VERSION = "port", "password", "username", "resumed", "version"
+PORT, PASSWORD, USERNAME, VERSION = "port", "password", "username", "version"
 PACKAGE = "opencode-ai"
 PASSWORD_VARIABLE = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - a variable's name
 USERNAME_VARIABLE = "OPENCODE_SERVER_USERNAME"
@@ -32,11 +32,12 @@ class OpenCodeKind(AgentKind):
             # `--port 0` does not mean "any free port" here: 1.18.33 then takes 4096.
             port = str(_free_port())
             own += ["--hostname", "127.0.0.1", "--port", port]
-        if spec.resume and not any(argument.partition("=")[0] in _CHOOSES_SESSION for argument in given):
-            conversation = spec.last_meta.get(CONVERSATION)
-            own += ["--continue"] if conversation is None else ["--session", conversation]
-        else:
+        # Not `--continue` where it had none: the folder's newest may be somebody else's.
+        conversation = spec.last_meta.get(CONVERSATION) if spec.resume else None
+        if any(argument.partition("=")[0] in _CHOOSES_SESSION for argument in given):
             conversation = None
+        if conversation is not None:
+            own += ["--session", conversation]
         password = spec.env.get(PASSWORD_VARIABLE) or secrets.token_urlsafe(32)
         username = spec.env.get(USERNAME_VARIABLE) or "opencode"
         env = {PASSWORD_VARIABLE: password}
@@ -44,7 +45,7 @@ class OpenCodeKind(AgentKind):
             env["OPENCODE_DISABLE_AUTOUPDATE"] = "1"
         meta = {PORT: port, PASSWORD: password, USERNAME: username}
         if conversation is not None:
-            meta[RESUMED] = conversation
+            meta[CONVERSATION] = conversation
         if (version := npm_version(spec.command[0], PACKAGE, spec.env.get("PATH"))) is not None:
             meta[VERSION] = version
         return Launch(argv=(*spec.command, *own, *spec.args), env=env, meta=meta)
@@ -55,7 +56,7 @@ class OpenCodeKind(AgentKind):
             return AgentSession()
         address = Address(int(port), run.meta.get(USERNAME, ""), run.meta.get(PASSWORD, ""))
         adopted = time.time() * 1000 - run.started_at_ms > READY_MS
-        return OpenCodeSession(address, adopted, run.started_at_ms, run.meta.get(RESUMED), run.meta.get(VERSION))
+        return OpenCodeSession(address, adopted, run.started_at_ms, run.meta.get(CONVERSATION), run.meta.get(VERSION))
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:

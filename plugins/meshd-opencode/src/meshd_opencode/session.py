@@ -64,8 +64,9 @@ class OpenCodeSession(AgentSession):
         return self._version
 
     def resume_meta(self) -> Mapping[str, str]:
-        """The conversation that was last in use, if a prompt was."""
-        return {} if self._conversation is None else {CONVERSATION: self._conversation}
+        """The conversation that was last in use, in this run or the one that it resumed."""
+        conversation = self._conversation or self._resumed
+        return {} if conversation is None else {CONVERSATION: conversation}
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report each change until cancelled; reconnect for as long as the agent runs."""

@@ -1,0 +1,129 @@
+"""A conversation goes on after a crash of its agent, of the daemon, and of both, if the slot's `resume` says so."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshd_core.testing.daemon import DaemonProcess
+from meshd_core.types import SlotDetail
+from tests.daemon.plugin_files import install
+
+PLUGIN = """
+import asyncio, shlex, uuid
+from msgspec.structs import replace
+from meshd_core.api import AgentKind, AgentSession, Launch, Observation, hookimpl
+from meshd_core.testing.demo_kind import PROFILE
+
+class Session(AgentSession):
+    def __init__(self, run):
+        self._talk = run.meta.get("talk")
+
+    async def watch(self, report):
+        await asyncio.sleep(0.3)
+        self._talk = self._talk or uuid.uuid4().hex
+        report(Observation(source="api", rule="talker", state="idle"))
+
+    def resume_meta(self):
+        return {} if self._talk is None else {"talk": self._talk}
+
+class Talker(AgentKind):
+    profile = replace(PROFILE, name="talker", output="lines")
+
+    def launch(self, spec):
+        talk = spec.last_meta.get("talk") if spec.resume else None
+        script = f"echo about {talk or 'nothing yet'}; exec {shlex.join(spec.command)}"
+        return Launch(argv=("sh", "-c", script), meta={} if talk is None else {"talk": talk})
+
+    def session(self, run):
+        return Session(run)
+
+@hookimpl
+def meshd_agent_kinds(ctx):
+    return [Talker()]
+"""
+
+
+def slot(resume: bool) -> str:
+    return f'[[slots]]\nname = "one"\nkind = "talker"\nresume = {str(resume).lower()}\n'
+
+
+def talks(daemon: DaemonProcess) -> list[str]:
+    """What each run was about, as it said itself."""
+    return [line.removeprefix("about ") for line in daemon.lines("one") if line.startswith("about ")]
+
+
+def crash(daemon: DaemonProcess) -> None:
+    os.kill(daemon.get("/slots/one", SlotDetail).pid or 0, signal.SIGKILL)
+
+
+@pytest.fixture
+def make(make_daemon: Any, short_tmp: Path) -> Any:
+    return lambda resume: make_daemon(slot(resume), install(short_tmp, "talker", PLUGIN))
+
+
+@pytest.fixture
+def runs(eventually: Any) -> Any:
+    """Wait until a slot has had so many runs, and what its conversation is called is on disk."""
+
+    def wait(daemon: DaemonProcess, count: int) -> list[str]:
+        eventually(lambda: len(talks(daemon)) == count, 20, lambda: (talks(daemon), daemon.log.read_text()[-2000:]))
+        assert daemon.wait_for("one", "idle").activity.state == "idle"
+        eventually(lambda: '"talk"' in next(daemon.state.rglob("run.json")).read_text())
+        return talks(daemon)
+
+    return wait
+
+
+def test_a_restart_after_a_crash_goes_on_with_the_conversation_if_the_slot_says_so(make: Any, runs: Any) -> None:
+    daemon = make(resume=True)
+    assert runs(daemon, 1) == ["nothing yet"]
+    crash(daemon)
+    first = runs(daemon, 2)[1]
+    assert first != "nothing yet"
+    daemon.kill()
+    daemon.start()
+    crash(daemon)  # its next daemon has taken it over
+    assert runs(daemon, 3)[2] == first
+    pid = daemon.get("/slots/one", SlotDetail).pid
+    daemon.kill()
+    os.kill(pid, signal.SIGKILL)
+    daemon.start()
+    assert runs(daemon, 4)[3] == first
+
+
+def test_a_restart_after_a_crash_begins_anew_by_default(make: Any, runs: Any) -> None:
+    daemon = make(resume=False)
+    runs(daemon, 1)
+    crash(daemon)
+    assert runs(daemon, 2) == ["nothing yet", "nothing yet"]
+
+
+def test_a_conversation_that_was_found_out_is_known_after_the_death_of_both(make: Any, runs: Any) -> None:
+    daemon = make(resume=False)
+    runs(daemon, 1)
+    pid = daemon.get("/slots/one", SlotDetail).pid
+    daemon.kill()
+    os.kill(pid, signal.SIGKILL)
+    daemon.configure(slot(resume=True))
+    daemon.start()
+    assert runs(daemon, 2)[1] != "nothing yet"
+
+
+def test_a_daemon_that_finds_no_agent_goes_on_with_its_last_conversation_if_the_slot_says_so(
+    make: Any, runs: Any
+) -> None:
+    daemon = make(resume=True)
+    runs(daemon, 1)
+    daemon.shutdown()
+    daemon.start()
+    first = runs(daemon, 2)[1]
+    assert first != "nothing yet"
+    daemon.configure(slot(resume=False))
+    daemon.shutdown()
+    daemon.start()
+    assert runs(daemon, 3)[2] == "nothing yet"
+    daemon.call("POST", "/restart/one", {"resume": True})
+    assert runs(daemon, 4)[3] not in ("nothing yet", first)
