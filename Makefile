@@ -22,8 +22,8 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-# Two CLIs at a time; AGENTS=codex,gemini and PICK="not slow" pick. They come from npm into a cache outside this folder
-# (tests/agents/versions.toml).
+# Two CLIs at a time; AGENTS=codex,claude-2.1.311 (any version; AGENTS=every: all that were recorded) and PICK="not slow"
+# pick. They come from npm into a cache outside this folder (tests/agents/versions.toml).
 test-agents: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/agents --agents=$(or $(AGENTS),all) $(if $(PICK),-m "$(PICK)") -n 2 --dist loadgroup
 

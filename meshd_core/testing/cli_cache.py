@@ -27,10 +27,16 @@ class PinnedCli(Struct, frozen=True, forbid_unknown_fields=True):
     binary: str
     also: tuple[str, ...] = ()
     """Further versions that the corpus has recordings of."""
+    unseen: str | None = None
+    """A version that nothing was measured with."""
 
     def versions(self) -> "tuple[PinnedCli, ...]":
-        """One for each version, the pinned one first."""
-        return tuple(replace(self, version=version, also=()) for version in (self.version, *self.also))
+        """One for each recorded version, the pinned one first."""
+        return tuple(self.at(version) for version in (self.version, *self.also))
+
+    def at(self, version: str) -> "PinnedCli":
+        """The same CLI at `version`."""
+        return replace(self, version=version, also=(), unseen=None)
 
 
 def read_pins(path: Path) -> dict[str, PinnedCli]:

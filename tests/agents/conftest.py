@@ -1,4 +1,9 @@
-"""Real agent CLIs behind a real daemon. Only those named in `--agents=claude,opencode` or MESHD_TEST_AGENTS are run."""
+"""Real agent CLIs behind a real daemon. Only those named in `--agents=claude,opencode` or MESHD_TEST_AGENTS are run.
+
+`claude` is the CLI at its pinned version, `claude-2.1.311` at any that npm has; `all` are all CLIs, `every` is every
+version that is in versions.toml as recorded. A test gets its `agent` for claude, codex, gemini and opencode unless its
+mark `clis` names others; with the mark `unseen`, at a version that nothing was measured with.
+"""
 
 import os
 import shutil
@@ -8,34 +13,64 @@ from pathlib import Path
 
 import pytest
 
-from meshd_core.testing.cli_cache import cache_folder, installed_binary, read_pins
+from meshd_core.testing.cli_cache import PinnedCli, cache_folder, installed_binary, read_pins
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.testing.model_backend import ModelBackend
 from meshd_core.testing.sandbox import claude_home, codex_home, gemini_home, opencode_home, pi_home
 
 HOMES = {"claude": claude_home, "opencode": opencode_home, "codex": codex_home, "gemini": gemini_home}
-ALL_PINS = read_pins(Path(__file__).parent / "versions.toml")
-PINS = {name: pin for name, pin in ALL_PINS.items() if name in HOMES}
+PINS = read_pins(Path(__file__).parent / "versions.toml")
 PI_SLOT = Path(__file__).parents[2] / "plugins/meshd-generic/examples/pi.toml"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--agents", default="", help="real agent CLIs to run, e.g. claude,opencode; `all` runs all")
+    parser.addoption("--agents", default="", help="real agent CLIs to run, e.g. claude,codex-0.164.0; all; every")
     parser.addoption("--record-prompts", default="", help="folder of the corpus that what became of prompts is kept in")
 
 
-def _chosen(config: pytest.Config) -> set[str]:
+def _chosen(config: pytest.Config) -> dict[str, PinnedCli]:
     text = config.getoption("--agents", default="") or os.environ.get("MESHD_TEST_AGENTS", "")
-    names = {name.strip() for name in text.split(",") if name.strip()}
-    if unknown := names - ALL_PINS.keys() - {"all"}:
-        raise pytest.UsageError(f"--agents: {', '.join(sorted(unknown))}: known are {', '.join(ALL_PINS)}, all")
-    return set(ALL_PINS) if "all" in names else names
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if "every" in names:
+        names += [f"{cli}-{one.version}" for cli, pin in PINS.items() for one in pin.versions()]
+    names += list(PINS) if "all" in names else []
+    chosen: dict[str, PinnedCli] = {}
+    for name in names:
+        if name not in ("all", "every"):
+            chosen |= _named(name)
+    return chosen
+
+
+def _named(name: str) -> dict[str, PinnedCli]:
+    cli, _, version = name.partition("-")
+    if (pin := PINS.get(cli)) is None:
+        raise pytest.UsageError(f"--agents: {name}: known are {', '.join(PINS)} (also as claude-2.1.311), all, every")
+    return {cli if version in ("", pin.version) else name: pin.at(version or pin.version)}
+
+
+def _strangers(config: pytest.Config) -> dict[str, PinnedCli]:
+    """Versions that nothing was measured with: the one of each CLI, and what else was asked for."""
+    named = {f"{cli}-{pin.unseen}": pin.at(pin.unseen) for cli, pin in PINS.items() if pin.unseen}
+    known = {one for pin in PINS.values() for one in pin.versions()}
+    return named | {name: pin for name, pin in _chosen(config).items() if pin not in known}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "agent" not in metafunc.fixturenames:
+        return
+    clis = metafunc.definition.get_closest_marker("clis")
+    wanted = HOMES if clis is None else clis.args
+    pins = {name: pin.at(pin.version) for name, pin in PINS.items()} | _chosen(metafunc.config)
+    if metafunc.definition.get_closest_marker("unseen"):
+        pins = _strangers(metafunc.config)
+    params = [pytest.param((name, pin), id=name) for name, pin in pins.items() if name.partition("-")[0] in wanted]
+    metafunc.parametrize("agent", params, indirect=True, scope="module")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests of agents that were not chosen: they need npm and half a gigabyte."""
     chosen = _chosen(config)
-    left_out = [item for item in items if item.get_closest_marker("agents") and _agent_of(item) not in chosen]
+    left_out = [item for item in items if item.get_closest_marker("agents") and not _is_chosen(item, chosen)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -44,29 +79,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(_agent_of(item)))
 
 
+def _is_chosen(item: pytest.Item, chosen: dict[str, PinnedCli]) -> bool:
+    name = _agent_of(item)
+    return name in chosen or (item.get_closest_marker("unseen") is not None and name.partition("-")[0] in chosen)
+
+
 def _agent_of(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
-    return callspec.params.get("agent", "") if callspec is not None else ""
+    return callspec.params["agent"][0] if callspec is not None and "agent" in callspec.params else ""
 
 
 class AgentUnderTest:
     """One real CLI in a slot that bears its name, and the fake model that it talks to."""
 
-    def __init__(self, name: str, folder: Path, daemon: DaemonProcess, backend: ModelBackend) -> None:
-        self.name, self.daemon, self.backend = name, daemon, backend
-        self.version, self.cwd = ALL_PINS[name].version, folder / "work"
+    def __init__(self, name: str, version: str, folder: Path, daemon: DaemonProcess, backend: ModelBackend) -> None:
+        self.name, self.version, self.cwd = name, version, folder / "work"
+        self.daemon, self.backend = daemon, backend
 
 
-@pytest.fixture(scope="module", params=list(PINS))
+@pytest.fixture(scope="module")
 def agent(request: pytest.FixtureRequest) -> Iterator[AgentUnderTest]:
-    name: str = request.param
-    binary = installed_binary(name, ALL_PINS[name], cache_folder())
+    name, pin = request.param
+    cli = name.partition("-")[0]
+    binary = installed_binary(cli, pin, cache_folder())
     folder = Path(tempfile.mkdtemp(prefix="ma-"))
     try:
         with ModelBackend(folder / "model.jsonl") as backend:
-            slot = (_pi_slot if name == "pi" else _slot)(name, binary, folder, backend.url)
+            slot = (_pi_slot if cli == "pi" else _slot)(cli, binary, folder, backend.url)
             with DaemonProcess(folder, slot) as daemon:
-                yield AgentUnderTest(name, folder, daemon, backend)
+                yield AgentUnderTest(cli, pin.version, folder, daemon, backend)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -77,13 +118,8 @@ def _slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
     args = ["--permission-mode", "manual"] if name == "claude" else []
     env = HOMES[name](home, cwd, backend_url)
     lines = [f'{key} = "{value}"' for key, value in env.items()]
-    return "\n".join(
-        [
-            f'[[slots]]\nname = "{name}"\nkind = "{name}"\ncommand = ["{binary}"]\nargs = {args}\ncwd = "{cwd}"',
-            "[slots.env]",
-            *lines,
-        ]
-    )
+    slot = f'name = "{name}"\nkind = "{name}"\ncommand = ["{binary}"]\nargs = {args}\ncwd = "{cwd}"\nresume = true'
+    return "\n".join(["[[slots]]", slot, "[slots.env]", *lines])
 
 
 def _pi_slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
@@ -93,7 +129,7 @@ def _pi_slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
     env = pi_home(folder / "home", cwd, backend_url)
     env.pop("PI_OFFLINE")  # it is in the example
     text = PI_SLOT.read_text().replace('command = ["pi"]', f'command = ["{binary}"]')
-    text = text.replace('cwd = "~/src"', f'cwd = "{cwd}"')
+    text = text.replace('cwd = "~/src"', f'cwd = "{cwd}"\nresume = true')
     return text.replace(
         "[slots.env]", "\n".join(["[slots.env]", *(f'{key} = "{value}"' for key, value in env.items())])
     )

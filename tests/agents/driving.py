@@ -1,6 +1,10 @@
 """What the tests of real agents do with a slot."""
 
+import os
+import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,13 +34,18 @@ def asked(agent: Any, command: str) -> tuple[str, SlotDetail]:
     """Make the agent ask whether it may run `command`: the receipt, and the slot once it says what is asked."""
     idle(agent)
     receipt = agent.daemon.inject(agent.name, f"TOOL {command}", until="submitted")
-    slot = agent.daemon.wait_for(agent.name, "waiting", 15)
-    deadline = time.monotonic() + 5
+    return receipt.id, question(agent)
+
+
+def question(agent: Any) -> SlotDetail:
+    """The slot once it waits and says what for: the command and the options."""
+    slot: SlotDetail = agent.daemon.wait_for(agent.name, "waiting", 40)
+    deadline = time.monotonic() + 10
     while slot.dialog is None or slot.dialog.command is None or not slot.dialog.options:
         assert time.monotonic() < deadline, slot
         time.sleep(0.05)
         slot = agent.daemon.get(f"/slots/{agent.name}", SlotDetail)
-    return receipt.id, slot
+    return slot
 
 
 def answer(agent: Any, slot: SlotDetail, choice: str) -> None:
@@ -58,3 +67,28 @@ def interrupt(agent: Any) -> None:
         if slot.activity.state not in ("busy", "limited", "waiting"):
             return
     raise AssertionError(slot)
+
+
+def kill(pid: int) -> None:
+    """Kill a process and all that it has started, at once: an agent's own program may be a child of npm's script."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    for one in found:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+
+
+def idle_again(agent: Any, before: int, within_s: float = 90) -> SlotDetail:
+    """The slot once another process than `before` is idle there."""
+    deadline = time.monotonic() + within_s
+    while True:
+        slot: SlotDetail = agent.daemon.get(f"/slots/{agent.name}", SlotDetail)
+        if slot.pid not in (None, before) and slot.activity.state == "idle":
+            return slot
+        assert time.monotonic() < deadline, slot
+        time.sleep(0.1)

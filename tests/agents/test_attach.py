@@ -123,7 +123,7 @@ def own() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("agent", ["claude"], indirect=True)
+@pytest.mark.clis("claude")
 def test_the_attached_screen_equals_the_clis_own(agent: Any, own: Path, panes: Panes) -> None:
     daemon = agent.daemon
     daemon.wait_for("claude", "idle", 60)

@@ -11,30 +11,6 @@ from tests.agents.driving import answer, asked, finished, idle, interrupt
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
 
 
-def test_it_waits_with_the_exact_command_and_nothing_is_typed_into_its_dialog(agent: Any) -> None:
-    receipt, slot = asked(agent, "touch never-approved")
-    assert slot.dialog is not None
-    assert (slot.dialog.kind, slot.dialog.command) == ("approval", "touch never-approved")
-    assert slot.dialog.question
-    assert {"accept", "deny"} <= {option.id for option in slot.dialog.options}
-    queued = agent.daemon.inject(agent.name, "not into the dialog", until="written", timeout_s=1)
-    assert queued.stage == "accepted"
-    assert agent.daemon.get(f"/injects/{receipt}", Receipt).stage == "submitted"
-    agent.daemon.call("DELETE", f"/injects/{queued.id}")
-    answer(agent, slot, "deny")
-    assert finished(agent, receipt).stage == "completed"
-    idle(agent)
-    assert not (agent.cwd / "never-approved").exists()
-
-
-def test_what_is_accepted_is_run_and_the_turn_goes_on(agent: Any) -> None:
-    receipt, slot = asked(agent, "touch approved")
-    answer(agent, slot, "accept")
-    done = finished(agent, receipt)
-    assert (done.stage, (done.reply or "").startswith("tool finished: ")) == ("completed", True), done
-    assert (agent.cwd / "approved").exists()
-
-
 def test_an_interrupted_turn_ends_at_once_and_the_next_prompt_is_whole(agent: Any) -> None:
     idle(agent)
     receipt = agent.daemon.inject(agent.name, "SLOW30 to be interrupted", until="submitted")

@@ -9,7 +9,7 @@ from meshd_core.testing.daemon import HttpFailure
 from meshd_core.types import Screen, SlotDetail
 from tests.agents.driving import finished, idle, interrupt
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(300), pytest.mark.parametrize("agent", ["pi"], indirect=True)]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(300), pytest.mark.clis("pi")]
 
 
 def test_prompts_are_completed_with_their_replies_and_read_as_a_transcript(agent: Any) -> None:
