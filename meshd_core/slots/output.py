@@ -14,6 +14,7 @@ from meshd_core.contracts.kinds import KindProfile
 from meshd_core.pty.messages import Backlog
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.reply_lines import without_echo
+from meshd_core.slots.unseen_rows import UnseenRows
 from meshd_core.terminal.emulator import Emulator, Signal
 from meshd_core.terminal.journal import Journal
 from meshd_core.terminal.output_chain import OutLine, OutputChain
@@ -33,7 +34,8 @@ class Output:
     """One slot's terminal, read side. `begin` and `restore` start a run, `end` closes it.
 
     `reply(bytes)` gets the terminal's answers to the program's queries; `signal(signal, at)` each status signal with
-    the raw offset it came before; `touched()` is called after each piece of output.
+    the raw offset it came before; `touched()` is called after each piece of output; `unseen` knows
+    what went by that was never drawn.
     """
 
     def __init__(
@@ -47,11 +49,12 @@ class Output:
         reply: Callable[[bytes], None],
         signal: Callable[[Signal, int], None],
         touched: Callable[[], None],
+        unseen: UnseenRows | None = None,
     ) -> None:
         self._journal, self._feed, self._profile = journal, feed, profile
         self._make_chain = make_chain
         self._size = size
-        self._reply, self._signal, self._touched = reply, signal, touched
+        self._reply, self._signal, self._touched, self._unseen = reply, signal, touched, unseen
         self._signals: list[Signal] = []
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -72,6 +75,11 @@ class Output:
         self._transcript = (
             Transcript(self._emulator, self._profile.transcript, monotonic) if self._filter is None else None
         )
+        if self._transcript is not None and self._unseen is not None:
+            self._transcript.mark_unseen()
+            self._unseen.open(
+                self._feed_chain, self._transcript.fill, lambda: self.gap(Gap(lost_lines=1, lost_bytes=0))
+            )
 
     # -- runs --
 
@@ -81,6 +89,7 @@ class Output:
         self._begin(self._journal.raw_head)
 
     def _begin(self, start: int) -> None:
+        self._give_up_unseen()
         self._emulator.close()
         self._open_terminal(start)
 
@@ -150,9 +159,14 @@ class Output:
         """The run ended: what is still unfinished becomes lines."""
         if self._transcript is not None:
             self._publish_texts(self._transcript.flush())
+        self._give_up_unseen()
         self._flush_unfinished()
         self._cancel_timer()
         self._cancel_idle()
+
+    def _give_up_unseen(self) -> None:
+        if self._unseen is not None:
+            self._unseen.give_up()
 
     def _flush_unfinished(self) -> None:
         """Make lines of what waits for its end: an event that says `all before is told` follows."""
@@ -196,7 +210,8 @@ class Output:
         if texts:
             # An adoption replays silently up to what the transcript had looked at, and goes on from there.
             seen = self._origin + self._transcript.consumed
-            self._feed_chain([(text, seen) for text in texts])
+            take = self._feed_chain if self._unseen is None else self._unseen.take
+            take([(text, seen) for text in texts])
         if self._transcript.lost > self._lost:
             lost, self._lost = self._transcript.lost - self._lost, self._transcript.lost
             self.gap(Gap(lost_lines=lost, lost_bytes=0))

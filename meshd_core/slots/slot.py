@@ -31,6 +31,7 @@ from meshd_core.slots.shared_terminal import SharedTerminal
 from meshd_core.slots.tasks import SlotTasks
 from meshd_core.slots.turns import Outcome
 from meshd_core.slots.typist import Typist
+from meshd_core.slots.unseen_rows import UnseenRows
 from meshd_core.slots.versions import profile_for_version
 from meshd_core.slots.views import Views
 from meshd_core.terminal.emulator import Signal
@@ -74,11 +75,15 @@ class Slot:
         self._journal = journal
         self._tracker = ActivityTracker(plan.profile, self._activity_changed)
         self.feed = Feed(self._journal, StateEvent(status="stopped", activity=self._tracker.activity))
+        self._channel = AgentChannel(
+            self.name, plan.kind, self._tracker.observe, self._version_known, self._resumable,
+            self._tasks.spawn,
+        )  # fmt: skip
         self._output = Output(
             self._journal, self.feed, plan.profile,
             lambda start: OutputChain(self.name, self._plan.now.filters, start=start, on_error=self._filter_failed),
             Size(rows=section.rows, cols=section.cols), reply=self._answer_query, signal=self._signal,
-            touched=self._touched,
+            touched=self._touched, unseen=UnseenRows(section.name, self._channel, self._tasks.spawn),
         )  # fmt: skip
         self._observer = Observer(self._tracker, self._output, lambda: self._life.child is not None)
         self._keyboard = Keyboard(self._journal, self._output, self._tracker, lambda: self._life.master)
@@ -93,10 +98,6 @@ class Slot:
             extras=lambda: self._memory.extras(self.section), on_start=self._about_to_start,
             on_stop=self._memory.stopping, on_change=self._state_changed, on_begin=self._run_began,
             on_end=self._run_ended, spawn_task=self._tasks.spawn,
-        )  # fmt: skip
-        self._channel = AgentChannel(
-            self.name, plan.kind, self._tracker.observe, self._version_known, self._resumable,
-            self._tasks.spawn,
         )  # fmt: skip
         self.hands = Hands(
             section.name, plan.profile.keys, self._keyboard, self._tracker,

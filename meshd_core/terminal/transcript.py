@@ -7,7 +7,7 @@ Source of the rules: the compact-text-tape algorithm, docs/architecture.md.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from meshd_core.contracts.kinds import TranscriptRules
 from meshd_core.terminal.emulator import Emulator
@@ -78,6 +78,16 @@ class Transcript:
     def lost(self) -> int:
         """How often rows are known to have gone by unseen: at least so many lines are missing."""
         return self._primary.lost + self._alternate.lost
+
+    def mark_unseen(self) -> None:
+        """From now on an `Unseen` stands among the lines where an agent on the alternate screen drew more than a
+        screen at a time: its rows may be known from elsewhere, and are then told with `fill`.
+        """
+        self._alternate.marks_unseen = True
+
+    def fill(self, at: int, lines: Sequence[str]) -> int:
+        """What went by unseen at `at` were these lines; by how much what is behind them has moved."""
+        return self._alternate.fill(at, lines)
 
     def feed(self, data: bytes) -> list[str]:
         """Take what the agent wrote. Inside `Emulator.replaying` nothing is committed: the lines are known."""

@@ -9,13 +9,16 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from meshd_core.terminal.missed_rows import Unseen
 from meshd_core.terminal.transcript_ages import RowAges
 from meshd_core.terminal.transcript_leftovers import Leftovers
-from meshd_core.terminal.transcript_tape import Placed, ShiftedTape, Tape, compact
+from meshd_core.terminal.transcript_tape import LAST_SCREEN, Placed, ShiftedTape, Tape, compact
 from meshd_core.terminal.transcript_volatile import VolatileRows
 from meshd_core.types import ActivityState
 
 SETTLE_S = 0.25
+_MANY = 8
+"""Rows: fewer may be a block that changes in place."""
 REAPPEAR_S = 1.0
 """After a clear or a resize, for so long, a row that is on the tape is that row again."""
 _TAIL_S: dict[ActivityState, float] = {"idle": SETTLE_S, "waiting": SETTLE_S, "busy": 6.0}
@@ -61,6 +64,15 @@ def rest_of(text: str, known: int) -> str:
     return ""
 
 
+def _replaced_below(rows: Sequence[Row], before: Sequence[Row]) -> int:
+    """How many rows at the top stayed while all below them were replaced, at least `_MANY`; 0 if that isn't so."""
+    stayed = next((y for y, (row, was) in enumerate(zip(rows, before, strict=False)) if row.compact != was.compact), 0)
+    gone, come = before[stayed:], rows[stayed:]
+    if not stayed or min(len(gone), len(come)) < _MANY:
+        return 0
+    return 0 if {row.compact for row in gone} & {row.compact for row in come} else stayed
+
+
 class ScreenTrack:
     """The tape of the primary or of the alternate screen, its pending rows and what they wait for."""
 
@@ -79,6 +91,8 @@ class ScreenTrack:
         self._ages = RowAges()
         self._spoke = False
         self.lost = 0
+        self.marks_unseen = False
+        """Whether an `Unseen` is put among the lines where more than a screen went by; else that counts as `lost`."""
 
     def restore(self, lines: Iterable[str]) -> None:
         """Begin with a tape that has `lines`."""
@@ -113,7 +127,7 @@ class ScreenTrack:
         before, self._rows, self._last = self._rows, rows, sample
         out: list[str] = []
         scrolled = list(sample.scrolled)
-        start, first, sure = self._place(scrolled, rows, now, out)
+        start, first, sure = self._place(scrolled, rows, before, now, out)
         while self._alternate and first and self._stays(rows[0], before):
             rows, first = rows[1:], first - 1
         every = scrolled + rows
@@ -178,7 +192,9 @@ class ScreenTrack:
         there = row.echo or any(row.compact == other.compact for other in before)
         return there and self._with_pending().holds(row.compact.removesuffix("…"))
 
-    def _place(self, scrolled: list[Row], rows: list[Row], now: float, out: list[str]) -> tuple[int, int, bool]:
+    def _place(
+        self, scrolled: list[Row], rows: list[Row], before: Sequence[Row], now: float, out: list[str]
+    ) -> tuple[int, int, bool]:
         """A tape position, the index of the row that lies there, and whether that is sure.
 
         Pending rows that scrolled off the alternate screen are committed.
@@ -190,16 +206,23 @@ class ScreenTrack:
         view = self._with_pending()
         replayed, self._replayed = self._replayed, False
         found = view.locate_replayed(texts) if replayed else view.locate(texts, self._anchor)
+        header = 0 if replayed or not self._alternate else _replaced_below(rows, before)
+        if header:
+            found = found and view.locate(texts[header:], self._anchor)
+            found = found and (found[0], found[1] + header)
         if found is None and replayed:
             return self.tape.end, 0, True
         if found is None:
             # Nothing of the last screen is left: it was replaced, or more than a screen went by unseen.
-            if self._alternate and pending and now >= self._reappear_until:
-                self.lost += 1
+            if self._alternate and now >= self._reappear_until:
                 for item in pending:
                     self._write(item.row, item.known, item.place, None, out)
                 self._pending = []
-            return self.tape.end, 0, False
+                if self.marks_unseen and self._spoke:
+                    out.append(Unseen(self.tape.last(LAST_SCREEN), self.tape.end, bool(pending)))
+                else:
+                    self.lost += bool(pending)
+            return self.tape.end, header, False
         for item in pending[: view.gone(found[0])]:
             self._write(item.row, item.known, item.place, None, out)
             self._pending.remove(item)
@@ -225,6 +248,15 @@ class ScreenTrack:
     def due(self, state: ActivityState) -> float | None:
         """When the next row will have settled, if nothing changes."""
         return self._ripe(self._pending[0], state) if self._pending else None
+
+    def fill(self, at: int, lines: Sequence[str]) -> int:
+        """Rows that went by unseen at `at` were these `lines`. How many characters of the tape they are."""
+        text = "".join(map(compact, lines))
+        self.tape.insert(at, text)
+        self._anchor += len(text) if self._anchor >= at else 0
+        for item in self._pending:
+            item.at = item.at if item.at is None or item.at < at else item.at + len(text)
+        return len(text)
 
     def _ripe(self, item: _Pending, state: ActivityState) -> float:
         if not item.tail or not self.agent or item.row.echo or self._told(item) == len(item.row.compact):

@@ -17,7 +17,7 @@ _RUN = 12
 """Rows that are compared to tell the better of two alignments."""
 _HITS = 64
 _PARTS = 4096
-_LAST_SCREEN = 8192
+LAST_SCREEN = 8192
 """Characters: more than a screen has."""
 
 
@@ -85,7 +85,7 @@ class Tape:
     def reword(self, rows: Sequence[tuple[str, str]]) -> None:
         """Replace the first text of each pair by the second, in order, where it lies near the end."""
         whole = self._text
-        at = max(len(whole) - 2 * sum(len(old) for old, _ in rows) - _LAST_SCREEN, 0)
+        at = max(len(whole) - 2 * sum(len(old) for old, _ in rows) - LAST_SCREEN, 0)
         for old, new in rows:
             found = whole.find(old, at) if old else -1
             if found >= 0:
@@ -93,6 +93,9 @@ class Tape:
                 at = found + len(new)
         self._joined = whole
         self.end = self.start + len(whole)
+
+    def last(self, chars: int) -> str:
+        return self._text[-chars:]
 
     def holds(self, text: str) -> bool:
         whole = self._text

@@ -1,0 +1,107 @@
+"""Rows that an agent never drew: asked of its own records, and told before those that it drew below them.
+
+Lines that come after unseen rows wait for the answer, for `WAIT_S` at most; then a gap is told instead.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from meshd_core.slots.agent_channel import AgentChannel
+from meshd_core.terminal.missed_rows import Unseen, missed_lines
+from meshd_core.types import Message
+
+WAIT_S = 5.0
+"""OpenCode's own API needs 0.01 s for an answer on an idle machine, and up to 3 s on one with a load of 10."""
+_PAUSE_S = 0.1
+"""Twice as long after each time: the records may be long."""
+_MAX_LINES = 2000
+
+Line = tuple[str, int]
+"""A text, and the raw offset up to which it was made."""
+
+
+class UnseenRows:
+    """`open` says where to tell what; then `take` gets all lines of a slot that draws."""
+
+    def __init__(
+        self,
+        slot: str,
+        channel: AgentChannel,
+        spawn_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+    ) -> None:
+        self._slot, self._channel, self._spawn_task = slot, channel, spawn_task
+        self._held: list[Line] = []
+        self._asking: asyncio.Task[None] | None = None
+
+    def open(
+        self, tell: Callable[[Sequence[Line]], None], fill: Callable[[int, Sequence[str]], int],
+        lost: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`tell` publishes lines; `fill` tells the transcript what was unseen; `lost` says that rows are missing."""
+        self._tell, self._fill, self._lost = tell, fill, lost
+
+    def take(self, lines: Sequence[Line]) -> None:
+        """Tell `lines`, at once or once it is known what was above them."""
+        if not self._held:
+            at = next((index for index, (text, _) in enumerate(lines) if isinstance(text, Unseen)), len(lines))
+            self._tell(lines[:at])
+            lines = lines[at:]
+        self._held += lines
+        if len(self._held) > _MAX_LINES:
+            self.give_up()
+        elif self._held and (self._asking is None or self._asking.done()):
+            self._asking = self._spawn_task(self._ask(), f"unseen rows {self._slot}")
+
+    def give_up(self) -> None:
+        """Tell what is held, and where something is missing."""
+        if self._asking is not None:
+            self._asking.cancel()
+        self._release_all()
+
+    async def _ask(self) -> None:
+        deadline, pause = asyncio.get_running_loop().time() + WAIT_S, _PAUSE_S
+        while self._held and asyncio.get_running_loop().time() < deadline:
+            conversation = await self._channel.messages()
+            if conversation is None:
+                break
+            prompt, words = last_turn(conversation.messages)
+            while self._held:
+                missing = missed_lines(words, prompt, self._held[0][0], [text for text, _ in self._below()])
+                if missing is None:
+                    break
+                self._release(missing)
+            await asyncio.sleep(pause)
+            pause *= 2
+        self._release_all()
+
+    def _below(self) -> list[Line]:
+        """The lines that stand below the first unseen rows, up to the next ones."""
+        after = self._held[1:]
+        return after[: next((index for index, (text, _) in enumerate(after) if isinstance(text, Unseen)), len(after))]
+
+    def _release_all(self) -> None:
+        while self._held:
+            self._release(None)
+
+    def _release(self, missing: Sequence[str] | None) -> None:
+        """Tell the first unseen rows, or that they are lost, and what stands below them."""
+        (mark, at), below = self._held[0], self._below()
+        assert isinstance(mark, Unseen)
+        del self._held[: 1 + len(below)]
+        if missing:
+            moved = self._fill(mark.at, missing)
+            for other, _ in self._held:
+                if isinstance(other, Unseen):
+                    other.at += moved
+        elif missing is None and mark.lost:
+            self._lost()
+        self._tell([*((text, at) for text in missing or ()), *below])
+
+
+def last_turn(messages: Sequence[Message]) -> tuple[str, str]:
+    """The last prompt that the agent has answered to, and its texts since then, one below the other."""
+    end = next((index for index in range(len(messages), 0, -1) if messages[index - 1].role == "agent"), 0)
+    since = next((index for index in range(end, 0, -1) if messages[index - 1].role == "user"), 0)
+    words = "\n".join(one.text for one in messages[since:end] if one.role == "agent" and one.tool is None)
+    return (messages[since - 1].text if since else ""), words
