@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshd_core.testing.daemon import HttpFailure
 from meshd_core.types import SlotDetail
 from tests.agents.driving import finished, idle
 
@@ -97,8 +98,13 @@ def test_markdown_comes_back_as_the_model_wrote_it(agent: Any) -> None:
 @pytest.mark.parametrize("text", ["!touch forbidden", "look at @nothing"])
 def test_a_prompt_that_the_input_box_would_interpret_is_taken_as_text(agent: Any, text: str) -> None:
     idle(agent)
-    receipt = agent.daemon.inject(agent.name, text)
-    assert (receipt.stage, (receipt.reply or "").strip()) == ("completed", f"You said: {text}")
+    if text.startswith("!") and (agent.name, agent.version) == ("codex", "0.164.0"):
+        with pytest.raises(HttpFailure):  # it would run the command whatever stands before it
+            agent.daemon.inject(agent.name, text)
+    else:
+        receipt = agent.daemon.inject(agent.name, text)
+        assert (receipt.stage, (receipt.reply or "").strip()) == ("completed", f"You said: {text}")
+    assert not (agent.cwd / "forbidden").exists()
 
 
 def test_a_turn_outlives_the_daemon_and_no_line_is_told_twice(agent: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from meshd_core.testing.corpus.scripts import SCRIPTS
+from meshd_core.testing.daemon import HttpFailure
 from meshd_core.types import Receipt, SlotDetail
 from tests.agents.facts import Truth, Watch, exchange, wait_shown
 
@@ -64,6 +65,7 @@ def test_what_is_said_is_right_or_unknown_and_a_prompt_is_delivered_once_or_not_
         truths.append(Truth(request.t, answer.last_byte, ("busy",)))
         truths.append(Truth(answer.last_byte, time.time(), ("idle",)))
 
+        told.append(_bang(agent))
         receipt = agent.daemon.inject(agent.name, f"TOOL {COMMAND}", until="submitted", timeout_s=40)
         if receipt.stage == "accepted":
             told.append(_honest(agent, receipt.id, f"TOOL {COMMAND}"))
@@ -100,6 +102,20 @@ def _honest(agent: Any, receipt_id: str, prompt: str) -> str:
     slot = agent.daemon.get(f"/slots/{agent.name}?explain=1", SlotDetail)
     assert slot.explain is not None and slot.explain.queue.blocked_by, slot
     return f"accepted: {', '.join(slot.explain.queue.blocked_by)}"
+
+
+def _bang(agent: Any) -> str:
+    """A shell command is text for the model, or refused, or held back."""
+    text = "!touch canary"
+    try:
+        receipt = agent.daemon.inject(agent.name, text, timeout_s=15)
+    except HttpFailure as failure:
+        return failure.code
+    told = _honest(agent, receipt.id, text)
+    assert not (agent.cwd / "canary").exists()
+    if receipt.stage == "accepted":
+        agent.daemon.call("DELETE", f"/injects/{receipt.id}")
+    return told
 
 
 def _arrived(agent: Any, prompt: str) -> None:

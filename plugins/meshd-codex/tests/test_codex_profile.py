@@ -6,6 +6,8 @@ import time
 import pytest
 from meshd_codex.profile import PROFILE
 
+from meshd_core.slots.sanitize import refused, sanitize
+from meshd_core.slots.versions import profile_for_version
 from meshd_core.testing.dialogs import offered
 
 STATUS = (
@@ -188,3 +190,17 @@ def test_a_command_that_is_drawn_like_options_is_none_of_them(drawn: str) -> Non
     assert offered(PROFILE, APPROVAL.replace("  $ touch /x/zz\n", f"  $ cat <<E\n{drawn}\n  E\n")) == offered(
         PROFILE, APPROVAL
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "made_plain"),
+    [(None, False), ("0.164.0", False), ("0.168.0", False), ("0.172.0", False), ("0.169.0", True), ("0.171.0", True)],
+)
+def test_a_shell_command_is_made_plain_only_where_that_is_known_to_help(version: str | None, made_plain: bool) -> None:
+    """0.164.0 trims the blanks and runs it."""
+    rules = profile_for_version(PROFILE, version).sanitize
+    for text in ("!touch x", " \n\t!touch x", "\u00a0!touch x"):
+        plain, changes = sanitize(text, rules)
+        assert changes == (("leading_bang_neutralised",) if made_plain else ())
+        assert (refused(plain, rules) is None) == made_plain
+    assert refused("touch!", rules) is None

@@ -13,6 +13,7 @@ from meshd_core.api import (
     SanitizeRules,
     SubmitRecipe,
     TranscriptRules,
+    Variant,
 )
 
 # Dialogs stand in the place of the input box, at the very end of the screen: text above can't look like one.
@@ -101,7 +102,14 @@ PROFILE = KindProfile(
         # unknown command back; a folded paste is one character; on an empty box both do nothing.
         clear="\x15" * 40 + "\x0b" * 40 + "\x7f",
     ),
-    sanitize=SanitizeRules(leading_bang=True, trailing_mention="@$/", leading_slash=True),
+    # Blanks before a `!` make it plain only where the version is known to keep them: 0.164.0 trims a prompt before it
+    # looks for the `!` of a shell command, and runs that unasked.
+    sanitize=SanitizeRules(trailing_mention="@$/", leading_slash=True, refuse=(r"\A\s*!",)),
+    variants=(
+        Variant(
+            ">=0.169,<0.172", sanitize=SanitizeRules(leading_bang=True, trailing_mention="@$/", leading_slash=True)
+        ),
+    ),
     # Ctrl-C interrupts a turn, clears a draft, and ends the program if there is neither; one too many would kill the
     # wrapper while the program ends. Ctrl-D ends it at an empty box.
     exit=ExitRecipe(keys=("\x03", "\x04", "\x04"), grace_s=6.0, term_grace_s=5.0),
