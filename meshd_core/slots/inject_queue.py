@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 _QUIET_POLL_S = 0.1
 _DRAFT_POLL_S = 0.5
-_NOT_TAKEN = ("not_confirmed", "menu_opened", "command_unknown")
-"""What a prompt fails by whose Enter was pressed, where the agent shows that it didn't take it."""
+_NOT_TAKEN = ("not_confirmed", "menu_opened", "command_unknown", "text_not_seen")
+"""What a prompt fails by, although it was typed, where the agent shows that it didn't take it."""
 _LONGEST_WAIT_S = 60.0
 
 

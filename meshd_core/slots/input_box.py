@@ -12,6 +12,8 @@ _STANDS_S = 0.2
 """A draft is there for this long: what is seen for a moment is drawn over, as the prompt before."""
 _DRAWN_S = 1.0
 """How long an agent may take to draw what was typed."""
+_ARRIVES_S = 5.0
+"""How long it may take on a busy machine, before it counts as gone elsewhere."""
 _WHOLE = 40
 """Characters up to which the box shows all of a text; of a longer one it may show either end, or a label."""
 
@@ -63,16 +65,21 @@ class InputBox:
         """
         return not self._recipe().sees_drafts or await self._becomes(lambda text: text is not None)
 
-    async def fills(self) -> bool:
+    async def fills(self, within_s: float | None = None) -> bool:
         """Wait until a text is seen in it; False if none is in time."""
-        return await self._becomes(bool)
+        return await self._becomes(bool, within_s)
+
+    async def stays_empty(self) -> bool:
+        """Whether it is seen, and nothing of what was typed comes into it: something else takes the keys."""
+        return self._recipe().sees_drafts and self.text() == "" and not await self.fills(_ARRIVES_S)
 
     async def empties(self) -> bool:
         """Wait until it is seen empty; False if it isn't in time."""
         return await self._becomes(lambda text: text == "")
 
-    async def _becomes(self, wanted: Callable[[str | None], bool]) -> bool:
-        for _ in range(round(_DRAWN_S / _POLL_S) if self._recipe().sees_drafts else 0):
+    async def _becomes(self, wanted: Callable[[str | None], bool], within_s: float | None = None) -> bool:
+        within_s = _DRAWN_S if within_s is None else within_s
+        for _ in range(round(within_s / _POLL_S) if self._recipe().sees_drafts else 0):
             if wanted(self.text()):
                 return True
             await asyncio.sleep(_POLL_S)

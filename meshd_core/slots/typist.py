@@ -220,10 +220,14 @@ class Typist:
             self._record(entry, "written")
             before_enter = ("echoed",) if await self._settle(entry.text) else ()
         seen = await self._box.seen()
+        elsewhere = "echoed" not in before_enter and await self._box.stays_empty()
         if self._terminal.dialog_open:
             raise TypingInDoubt(self._failure("dialog_opened", "a dialog opened before Enter; it was not pressed"))
         if not seen:
             raise TypingInDoubt(self._failure("box_not_seen", "no input box was seen; Enter was not pressed"))
+        if elsewhere:
+            message = "the text did not come into the input box; Enter was not pressed"
+            raise TypingInDoubt(self._failure("text_not_seen", message))
         if self._terminal.keys_written != keys:
             raise TypingInDoubt(self._failure("keys_between", "keys came between text and Enter; it was not pressed"))
         mark, entry.joined = self._terminal.worked, self._terminal.at_work

@@ -26,6 +26,8 @@ class BoxedAgent:
         self.works = True
         self.takes = True
         self.hides = False
+        self.deaf = False
+        """Something else takes the keys."""
         self.says: list[str] = []
         """Below the echo of each prompt that it takes."""
         self._lines: list[str] = []
@@ -69,7 +71,7 @@ class BoxedAgent:
                 self.text = self.text[: -self.clears]
             elif key == "\r":
                 self._enter()
-            elif not key.startswith("\x1b"):
+            elif not key.startswith("\x1b") and not self.deaf:
                 self.text += key
         self.after(text)
 

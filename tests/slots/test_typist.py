@@ -30,6 +30,7 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meshd_core.slots.input_box._DRAWN_S", 0.1)
+    monkeypatch.setattr("meshd_core.slots.input_box._ARRIVES_S", 0.3)
     monkeypatch.setattr("meshd_core.slots.typist._TAKEN_S", 0.1)
 
 
@@ -102,6 +103,18 @@ async def test_enter_is_not_pressed_where_no_input_box_is_seen() -> None:
         await typist(agent).type(entry())
     assert doubt.value.error.code == "box_not_seen"
     assert "\r" not in agent.written
+
+
+async def test_enter_is_not_pressed_where_the_text_went_somewhere_else(tmp_path: Path) -> None:
+    agent = BoxedAgent()
+    agent.deaf = True
+    async with queue_of(agent, tmp_path) as (queue, _):
+        receipt = await queue.wait(queue.accept(InjectRequest(text="a prompt"), "p", None), "completed", 20)
+        assert receipt.error is not None
+        assert (receipt.stage, receipt.error.code, "\r" in agent.written) == ("failed", "text_not_seen", False)
+        agent.deaf = False
+        after = await queue.wait(queue.accept(InjectRequest(text="another"), "p", None), "submitted", 20)
+    assert ("submitted" in after.stages, agent.prompts) == (True, ["another"])
 
 
 async def test_what_is_being_typed_goes_on_by_the_profile_that_it_began_with() -> None:

@@ -3,6 +3,7 @@
 import pytest
 from meshd_opencode.profile import PROFILE
 
+from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.input_box import InputBox
 
 
@@ -33,3 +34,34 @@ def test_what_a_wide_screen_shows_beside_the_box_is_no_draft(beside: str) -> Non
 
 def test_a_placeholder_is_no_draft() -> None:
     assert held('  Ask anything… "Fix a TODO in the codebase"') == ""
+
+
+MENU = """
+  ┃  first
+
+                                  Select model                                     esc
+
+                                  Search
+
+  ┃
+  ┃  Build · Fake model Fake
+  ╹▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀▀
+   /x/work                                  ctrl+p commands
+"""
+
+
+@pytest.mark.parametrize(
+    ("screen", "state"),
+    [
+        (MENU, "waiting"),
+        (MENU.replace("Select model", "Help        ").replace("esc\n", "esc/enter\n"), "waiting"),
+        # What a model says of keys: its rows begin further left, or other rows follow.
+        (MENU.replace("                                  Select model", "     Select model"), "idle"),
+        (MENU.replace("esc\n\n", "esc\n                                  Leave                    ctrl+c\n"), "idle"),
+    ],
+    ids=["models", "help", "a text", "a table"],
+)
+def test_a_menu_over_the_input_box_is_told_from_what_a_model_says(screen: str, state: str) -> None:
+    tracker = ActivityTracker(PROFILE, lambda: None)
+    tracker.look(screen, "")
+    assert tracker.activity.state == state

@@ -12,6 +12,14 @@ RULES = (
     # Neither question nor options: the API knows the exact command, and its words are to be shown.
     Rule("opencode-approval", "waiting", r"^ *┃ *△ Permission required", dialog="approval", last_rows=20),
     Rule(
+        # /models, /sessions, /help and their like stand over the input box, and the API knows nothing of them.
+        "opencode-menu",
+        "waiting",
+        r"^ {10,}(\w[^\n]{0,40}?) {8,}esc(?:/enter)?\n *\n",
+        override=True,
+        dialog="menu",
+    ),
+    Rule(
         "opencode-retry",
         "limited",
         rf"^[^\n]*{LIMIT}[^\n]*\[retrying (?:in )?"
