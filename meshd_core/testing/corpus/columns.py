@@ -76,6 +76,16 @@ def _unknown_version(found: Sequence[Result]) -> str:
     return f"{_share(right)} / {_share(unknown)} / {_share(max(0.0, 1 - right - unknown))}"
 
 
+def _fewer_patterns(found: Sequence[Result]) -> str:
+    each = [one.fewer_patterns for one in found if one.fewer_patterns]
+    cells = []
+    for lines in zip(*each, strict=True):
+        emitted, expected = sum(one.emitted for one in lines), sum(one.expected for one in lines)
+        precise = 1 - sum(len(one.noise) for one in lines) / emitted if emitted else None
+        cells.append(f"{_share(precise)} / {_share(1 - sum(len(one.missing) for one in lines) / expected)}")
+    return ", ".join(cells) or NOTHING
+
+
 COLUMNS = (
     _of("judged", lambda total: _share(total.judged)),
     _of("right", lambda total: _share(total.accuracy), "accuracy"),
@@ -99,6 +109,7 @@ COLUMNS = (
     _of("line delay", lambda total: _times(total.line_delays, median=True)),
     Column("screen only", _screen_only, ("accuracy",)),
     Column("new version", _unknown_version, ("accuracy",)),
+    Column("fewer patterns", _fewer_patterns, ("precision", "recall")),
 )
 MEANING = f"""\
 - **Judged**: share of the recordings' time that is judged for its state. All of it is, but for up to {GRACE_S:g} s
@@ -145,4 +156,7 @@ MEANING = f"""\
 - **Screen only**: right, without the agent's own channels (its API, its status file).
 - **New version**: right / unknown / wrong, if the plugin had no data of this version. Never wrong is the aim. Nothing
   is told where the plugin has no rule that depends on the version.
+- **Fewer patterns**: precise / recall, if the screen of a new version had changed: without one of the plugin's
+  patterns for rows (input box, dialogs, banner, spinner and so on), another one in each recording; and without all of
+  them, which is what is made of a program that nothing is known of. Of recordings in which the model said something.
 """

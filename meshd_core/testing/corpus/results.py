@@ -7,6 +7,8 @@ from msgspec import Struct
 
 from meshd_core.contracts.kinds import AgentKind, KindProfile
 from meshd_core.slots.versions import profile_for_version, rule_holds
+from meshd_core.testing.corpus.fewer_patterns import fewer_patterns
+from meshd_core.testing.corpus.lines import LineScore, score_lines
 from meshd_core.testing.corpus.recordings import AS_RECORDED, Profiles, Recording, Way, recordings, replayed
 from meshd_core.testing.corpus.replay import UNKNOWN_VERSION
 from meshd_core.testing.corpus.score import Score, score
@@ -15,13 +17,15 @@ from meshd_core.testing.corpus.state_score import StateScore
 
 class Result(Struct, frozen=True):
     """One recording: scored with all that there is, without the agent's own channels, and as a version that the kind
-    has no data of; None if that would be judged by the same rules.
+    has no data of; None if that would be judged by the same rules. `fewer_patterns`: its lines without one of the
+    kind's patterns for rows, and without any; empty if the model said nothing.
     """
 
     recording: Recording
     score: Score
     screen_only: StateScore
     unknown_version: StateScore | None
+    fewer_patterns: tuple[LineScore, ...] = ()
 
 
 def results(corpus: Path, kinds: Mapping[str, AgentKind], wanted: Iterable[str] = ()) -> list[Result]:
@@ -38,7 +42,9 @@ def result(recording: Recording, profile: KindProfile) -> Result:
     bare = scored(Way(channel=False)) if recording.truth.channel else full
     differs = differs_by_version(profile, recording.truth.version)
     unknown = scored(Way(known=False)).states if differs else None
-    return Result(recording, full, bare.states, unknown)
+    fewer = fewer_patterns(profile, recording.truth.version, recording.name) if recording.truth.lines else ()
+    lines = tuple(score_lines(recording.truth, replayed(recording, changed)) for changed in fewer)
+    return Result(recording, full, bare.states, unknown, lines)
 
 
 def differs_by_version(profile: KindProfile, version: str) -> bool:
