@@ -5,7 +5,7 @@ machine that detects states, types prompts and turns a screen into lines; a kind
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -216,6 +216,16 @@ class LaunchSpec(Struct, frozen=True):
     """The profile's, if the last conversation is to be continued."""
     last_meta: Mapping[str, str] = field(default_factory=dict)
     """`Launch.meta` of the slot's last run and its session's `resume_meta`, for resuming; empty if there was none."""
+    earlier_meta: tuple[Mapping[str, str], ...] = ()
+    """Likewise of the runs before it, the newest first, as far as they were not resumed."""
+
+    def conversations(self, key: str) -> Iterator[str]:
+        """What `key` is in `last_meta` and in those before, if the last conversation is to be continued. That of the
+        last run may never have been used: an agent that crashed may have been started anew, unasked.
+        """
+        for meta in (self.last_meta, *self.earlier_meta) if self.resume else ():
+            if key in meta:
+                yield meta[key]
 
 
 class Launch(Struct, frozen=True):

@@ -38,8 +38,8 @@ class Launcher:
         self.section, self._kind, self.profile, self._secret_names = section, kind, profile, secret_names
 
     def plan(
-        self, *, resume: bool, last_meta: Mapping[str, str], extra_meta: Mapping[str, str],
-        extra_env: Mapping[str, str],
+        self, *, resume: bool, last_meta: Mapping[str, str], earlier_meta: Collection[Mapping[str, str]],
+        extra_meta: Mapping[str, str], extra_env: Mapping[str, str],
     ) -> SpawnSpec:  # fmt: skip
         """What to spawn. Raises StartFailed with the reason: no such binary, no such folder, a plugin that failed."""
         section = self.section
@@ -49,6 +49,7 @@ class Launcher:
         spec = LaunchSpec(
             slot=section.name, node=self._node, command=self._command(), args=tuple(section.args), cwd=str(cwd),
             env=env, resume=resume, resume_args=self.profile.resume_args if resume else (), last_meta=last_meta,
+            earlier_meta=tuple(earlier_meta),
         )  # fmt: skip
         launch = self._prepare(self._kind, spec)
         return SpawnSpec(

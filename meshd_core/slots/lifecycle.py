@@ -8,6 +8,7 @@ import asyncio
 import logging
 import signal
 import zlib
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 _LAST_READ_BYTES = 16 * 1024 * 1024
 _KEY_PAUSE_S = 0.1
 _REDRAW_PAUSE_S = 0.2
+_EARLIER_RUNS = 8
+"""More than may follow each other unasked before the slot is `failed`."""
 _RAW_BASE = "meshd.raw_base"
 """Key in a run's meta: the raw journal offset at which the run began."""
 
@@ -69,6 +72,7 @@ class Lifecycle:
         self._ender = RunEnder(keeper, self._name)
         self._sweep_grace_s = KILL_GRACE_S
         self._last_meta: dict[str, str] = {}
+        self._earlier_meta: deque[dict[str, str]] = deque(maxlen=_EARLIER_RUNS)
         self.status: Status = "stopped"
         self.child: ChildInfo | None = None
         self.master: Master | None = None
@@ -193,7 +197,7 @@ class Lifecycle:
         try:
             env, meta = self._extras()
             spec = self._launcher.plan(
-                resume=resume, last_meta=self._last_meta, extra_env=env,
+                resume=resume, last_meta=self._last_meta, earlier_meta=self._earlier_meta, extra_env=env,
                 extra_meta={_RAW_BASE: str(self._raw_head()), **meta},
             )  # fmt: skip
             self._output.begin(self.configured_size())
@@ -202,6 +206,8 @@ class Lifecycle:
             failure = error if isinstance(error, StartFailed) else StartFailed(str(error))
             self._fail(failure)
             raise failure from error
+        if not resume and self._last_meta:
+            self._earlier_meta.appendleft(self._last_meta)
         self._last_meta = dict(child.meta)
         self.error = None
         self._begin(child, fd, adopted=False)

@@ -33,7 +33,7 @@ class Talker(AgentKind):
     profile = replace(PROFILE, name="talker", output="lines")
 
     def launch(self, spec):
-        talk = spec.last_meta.get("talk") if spec.resume else None
+        talk = next(spec.conversations("talk"), None)
         script = f"echo about {talk or 'nothing yet'}; exec {shlex.join(spec.command)}"
         return Launch(argv=("sh", "-c", script), meta={} if talk is None else {"talk": talk})
 
@@ -127,3 +127,22 @@ def test_a_daemon_that_finds_no_agent_goes_on_with_its_last_conversation_if_the_
     assert runs(daemon, 3)[2] == "nothing yet"
     daemon.call("POST", "/restart/one", {"resume": True})
     assert runs(daemon, 4)[3] not in ("nothing yet", first)
+
+
+def test_a_resume_by_hand_goes_on_with_what_was_said_before_an_unasked_start(
+    make_daemon: Any, short_tmp: Path, eventually: Any
+) -> None:
+    """The agents that were started anew, unasked, were never talked to."""
+    once = PLUGIN.replace("or uuid.uuid4().hex", "or (uuid.uuid4().hex if Session.runs == 1 else None)")
+    once = once.replace(
+        "    def __init__(self, run):\n", "    runs = 0\n\n    def __init__(self, run):\n        Session.runs += 1\n"
+    )
+    daemon = make_daemon(slot(False), install(short_tmp, "talker", once))
+    eventually(lambda: daemon.wait_for("one", "idle").activity.state == "idle")
+    eventually(lambda: '"talk"' in next(daemon.state.rglob("run.json")).read_text())
+    for count in (2, 3):
+        crash(daemon)
+        eventually(lambda count=count: talks(daemon) == ["nothing yet"] * count, 20)
+    daemon.call("POST", "/restart/one", {"resume": True})
+    eventually(lambda: len(talks(daemon)) == 4, 20)
+    assert talks(daemon)[3] != "nothing yet"

@@ -59,6 +59,8 @@ def test_resuming_continues_a_conversation_that_has_a_log_and_else_begins_one(tm
     launch = KIND.launch(again)
     assert launch.argv == ("claude", "--resume", "abc")
     assert launch.meta["session_id"] == "abc"
+    unused = spec(tmp_path, resume=True, last_meta={"session_id": "def"}, earlier_meta=({"session_id": "abc"},))
+    assert KIND.launch(unused).argv == ("claude", "--resume", "abc")
 
 
 def test_a_run_without_our_facts_has_no_channels() -> None:

@@ -30,9 +30,9 @@ class ClaudeKind(AgentKind):
         meta = {CONFIG_DIR: str(config_dir)}
         session_args: tuple[str, ...] = ()
         if not any(argument.partition("=")[0] in _CHOOSES_SESSION for argument in (*spec.command[1:], *spec.args)):
-            last = spec.last_meta.get(SESSION_ID)
             # A conversation without a prompt has no log, and resuming it would end the program at once.
-            if spec.resume and last and find_log(config_dir, last) is not None:
+            used = (one for one in spec.conversations(SESSION_ID) if find_log(config_dir, one) is not None)
+            if (last := next(used, None)) is not None:
                 session_args, meta[SESSION_ID] = ("--resume", last), last
             else:
                 new = str(uuid.uuid4())

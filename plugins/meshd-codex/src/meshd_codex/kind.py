@@ -30,11 +30,11 @@ class CodexKind(AgentKind):
         meta = {HOME: str(home)}
         if (version := npm_version(spec.command[0], PACKAGE, spec.env.get("PATH"))) is not None:
             meta[VERSION] = version
-        last = spec.last_meta.get(THREAD)
         resume: tuple[str, ...] = ()
         # A conversation without a prompt has no log, and resuming it would end the program at once.
+        used = (one for one in spec.conversations(THREAD) if find_rollout(home, one) is not None)
         chosen = any(argument in _CHOOSES_SESSION for argument in given)
-        if spec.resume and last and not chosen and find_rollout(home, last) is not None:
+        if not chosen and (last := next(used, None)) is not None:
             resume, meta[THREAD] = ("resume", last), last
         return Launch(argv=(*spec.command, *_own_arguments(given), *resume, *spec.args), meta=meta)
 

@@ -29,9 +29,9 @@ class GeminiKind(AgentKind):
             meta[VERSION] = version
         session_args: tuple[str, ...] = ()
         if not any(argument.partition("=")[0] in _CHOOSES_SESSION for argument in (*spec.command[1:], *spec.args)):
-            last = spec.last_meta.get(SESSION_ID)
             # Resuming a conversation that has no log would end the program at once.
-            if spec.resume and last and find_chats(home, last):
+            used = (one for one in spec.conversations(SESSION_ID) if find_chats(home, one))
+            if (last := next(used, None)) is not None:
                 session_args, meta[SESSION_ID] = ("--resume", last), last
             else:
                 new = str(uuid.uuid4())

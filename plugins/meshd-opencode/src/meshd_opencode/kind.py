@@ -33,7 +33,7 @@ class OpenCodeKind(AgentKind):
             port = str(_free_port())
             own += ["--hostname", "127.0.0.1", "--port", port]
         # Not `--continue` where it had none: the folder's newest may be somebody else's.
-        conversation = spec.last_meta.get(CONVERSATION) if spec.resume else None
+        conversation = next(spec.conversations(CONVERSATION), None)
         if any(argument.partition("=")[0] in _CHOOSES_SESSION for argument in given):
             conversation = None
         if conversation is not None:
