@@ -11,7 +11,7 @@ from meshd_core.agent_records.conversation import (
     read_conversation,
 )
 from meshd_core.agent_records.jsonl import FIRST_READ_BYTES, Follower, decode_lines, read_records, search_records
-from meshd_core.agent_records.npm_package import npm_version
+from meshd_core.agent_records.npm_package import is_older, npm_version
 from meshd_core.agent_records.open_files import open_files
 from meshd_core.agent_records.turns import (
     CLOCK_SLACK_MS,
@@ -158,6 +158,7 @@ __all__ = [
     "decode_lines",
     "epoch_ms",
     "hookimpl",
+    "is_older",
     "npm_version",
     "open_files",
     "own_prompt",

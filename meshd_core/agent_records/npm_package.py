@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from packaging.version import InvalidVersion, Version
 
 _DEEPEST = 6
 
@@ -13,6 +14,14 @@ _DEEPEST = 6
 class _Manifest(Struct):
     name: str = ""
     version: str = ""
+
+
+def is_older(version: str | None, release: str) -> bool:
+    """Whether `version` is known, and before `release`."""
+    try:
+        return version is not None and Version(version) < Version(release)
+    except InvalidVersion:
+        return False
 
 
 def npm_version(command: str, package: str, search_path: str | None) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from meshd_core.testing.cli_cache import PinnedCli, cache_folder, installed_binary, read_pins
 from meshd_core.testing.daemon import DaemonProcess
@@ -105,24 +106,24 @@ def agent(request: pytest.FixtureRequest) -> Iterator[AgentUnderTest]:
     folder = Path(tempfile.mkdtemp(prefix="ma-"))
     try:
         with ModelBackend(folder / "model.jsonl") as backend:
-            slot = (_pi_slot if cli == "pi" else _slot)(cli, binary, folder, backend.url)
+            slot = (_pi_slot if cli == "pi" else _slot)(cli, Version(pin.version), binary, folder, backend.url)
             with DaemonProcess(folder, slot) as daemon:
                 yield AgentUnderTest(cli, pin.version, folder, daemon, backend)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
+def _slot(name: str, version: Version, binary: Path, folder: Path, backend_url: str) -> str:
     home, cwd = folder / "home", folder / "work"
     cwd.mkdir()
-    args = ["--permission-mode", "manual"] if name == "claude" else []
+    args = ["--permission-mode", "manual" if version >= Version("2.1.300") else "default"] if name == "claude" else []
     env = HOMES[name](home, cwd, backend_url)
     lines = [f'{key} = "{value}"' for key, value in env.items()]
     slot = f'name = "{name}"\nkind = "{name}"\ncommand = ["{binary}"]\nargs = {args}\ncwd = "{cwd}"\nresume = true'
     return "\n".join(["[[slots]]", slot, "[slots.env]", *lines])
 
 
-def _pi_slot(name: str, binary: Path, folder: Path, backend_url: str) -> str:
+def _pi_slot(name: str, version: Version, binary: Path, folder: Path, backend_url: str) -> str:
     """The slot of the example, with the program, the folder and the environment of this test."""
     cwd = folder / "work"
     cwd.mkdir()

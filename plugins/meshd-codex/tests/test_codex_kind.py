@@ -85,6 +85,9 @@ def test_the_version_is_known_from_the_package_that_the_program_belongs_to(tmp_p
     launch = KIND.launch(spec(tmp_path, env=env))
     session = KIND.session(Run(slot="c", pid=1, started_at_ms=0, cwd="/", env={}, meta=launch.meta))
     assert session.version() == "0.200.1"
+    assert "--no-daemon" in launch.argv
+    (package / "package.json").write_text('{"name": "@openai/codex", "version": "0.155.1"}')
+    assert "--no-daemon" not in KIND.launch(spec(tmp_path, env=env)).argv  # which does not know it, and would not start
     (package / "package.json").write_text('{"name": "another", "version": "1"}')
     assert "version" not in KIND.launch(spec(tmp_path, env=env)).meta
 

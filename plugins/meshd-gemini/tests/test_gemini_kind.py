@@ -61,3 +61,7 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     launch = KIND.launch(spec(tmp_path, command=(str(package / "bundle/gemini.js"),)))
     run = Run(slot="g", pid=1, started_at_ms=0, cwd="/", env={}, meta=launch.meta)
     assert KIND.session(run).version() == "0.61.0"
+    (package / "package.json").write_text('{"name": "@google/gemini-cli", "version": "0.40.1"}')
+    old = KIND.launch(spec(tmp_path, command=(str(package / "bundle/gemini.js"),)))
+    assert len(old.argv) == 1  # it does not know --session-id, and would not start
+    assert "session_id" not in old.meta

@@ -34,6 +34,7 @@ def test_what_a_wide_screen_shows_beside_the_box_is_no_draft(beside: str) -> Non
 
 def test_a_placeholder_is_no_draft() -> None:
     assert held('  Ask anything… "Fix a TODO in the codebase"') == ""
+    assert held('  Ask anything... "Fix a TODO in the codebase"') == ""  # 1.18.22
 
 
 MENU = """

@@ -6,7 +6,7 @@ from pathlib import Path
 from meshd_codex.profile import PROFILE
 from meshd_codex.rollout import find_rollout
 from meshd_codex.session import THREAD, CodexSession
-from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run, npm_version
+from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run, is_older, npm_version
 
 HOME, VERSION = "codex_home", "version"
 PACKAGE = "@openai/codex"
@@ -36,7 +36,7 @@ class CodexKind(AgentKind):
         chosen = any(argument in _CHOOSES_SESSION for argument in given)
         if not chosen and (last := next(used, None)) is not None:
             resume, meta[THREAD] = ("resume", last), last
-        return Launch(argv=(*spec.command, *_own_arguments(given), *resume, *spec.args), meta=meta)
+        return Launch(argv=(*spec.command, *_own_arguments(given, version), *resume, *spec.args), meta=meta)
 
     def session(self, run: Run) -> AgentSession:
         if HOME not in run.meta:
@@ -51,9 +51,10 @@ def codex_home(env: Mapping[str, str]) -> Path:
     return Path(configured) if configured else Path(env.get("HOME") or Path.home()) / ".codex"
 
 
-def _own_arguments(given: Sequence[str]) -> list[str]:
-    # Measured with 0.169.0: without it a daemon is started that outlives the program and copies 400 MB of it.
-    own = [] if "--no-daemon" in given else ["--no-daemon"]
+def _own_arguments(given: Sequence[str], version: str | None) -> list[str]:
+    # Measured with 0.169.0: without it a daemon is started that outlives the program and copies 400 MB of it. Before
+    # 0.156.0 there was none, and the option is an error.
+    own = [] if "--no-daemon" in given or is_older(version, "0.156.0") else ["--no-daemon"]
     for key, value in SETTINGS.items():
         if not any(argument.removeprefix("--config=").startswith(f"{key}=") for argument in given):
             own += ["-c", f"{key}={value}"]

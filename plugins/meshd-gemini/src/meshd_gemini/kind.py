@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run, npm_version
+from meshd_core.api import AgentKind, AgentSession, Launch, LaunchSpec, Run, is_older, npm_version
 from meshd_gemini.chat import find_chats
 from meshd_gemini.profile import PROFILE
 from meshd_gemini.session import SESSION_ID, GeminiSession
@@ -33,7 +33,7 @@ class GeminiKind(AgentKind):
             used = (one for one in spec.conversations(SESSION_ID) if find_chats(home, one))
             if (last := next(used, None)) is not None:
                 session_args, meta[SESSION_ID] = ("--resume", last), last
-            else:
+            elif not is_older(version, "0.41.0"):  # which has no such option
                 new = str(uuid.uuid4())
                 session_args, meta[SESSION_ID] = ("--session-id", new), new
         env = {name: value for name, value in ENVIRONMENT.items() if name not in spec.env}

@@ -60,7 +60,7 @@ PROFILE = KindProfile(
         input_box=r"^ *┃ *\n((?:^ *┃[^\n]*\n){1,41}?) *╹▀{20}",
         # Agent and model below (`Shell` is a mode that runs what is typed), the frame, the placeholder, and what a wide
         # screen shows to the right: far from the frame, or from words. A draft may be indented, and have blanks in it.
-        input_noise=r"^ *┃ +(?!Shell\b)\S[^\n]*\n\Z|^ *┃ +Ask anything… \"[^\n]*|^ *┃"
+        input_noise=r"^ *┃ +(?!Shell\b)\S[^\n]*\n\Z|^ *┃ +Ask anything(?:…|\.\.\.) \"[^\n]*|^ *┃"
         r"|(?<=[^\n┃]{62} {8})\S[^\n]*$|(?<=[^\s┃]) {24,}\S[^\n]*$",
         sees_drafts=True,
         clear="\x15" * 40 + "\x7f",
