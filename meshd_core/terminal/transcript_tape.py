@@ -214,13 +214,19 @@ class Tape:
     def _inserted(self, rows: Sequence[str], index: int, position: int) -> Placed:
         """A row that stands where the tape says otherwise: one that grew in place, or an unknown one."""
         row, at = rows[index], position - self.start
-        if index + 1 < len(rows):
-            upto = self._text.find(rows[index + 1], at, at + len(row) + len(rows[index + 1]))
-            if upto > at and row.startswith(self._text[at:upto]):
-                return Placed(upto - at, upto + self.start)
+        if upto := self._grown(rows, index, at):
+            return Placed(upto - at, upto + self.start)
         if len(row) >= 4 and self.holds(row):
             return Placed(len(row))  # A header that stays while the text below it scrolls.
         return Placed(0, position)
+
+    def _grown(self, rows: Sequence[str], index: int, at: int) -> int | None:
+        """Where the text from `at` on, that has grown to a row, ended before the next row; None if it isn't so."""
+        if index + 1 >= len(rows):
+            return None
+        row, following = rows[index], rows[index + 1]
+        upto = self._text.find(following, at, at + len(row) + len(following))
+        return upto if upto > at and row.startswith(self._text[at:upto]) else None
 
     def _hits(self, row: str, near: int) -> list[int]:
         """Positions of `row`: the first ones from `near` on, then those before it, newest first."""
@@ -239,10 +245,13 @@ class Tape:
         """Rows and characters that continue the tape from `position`, and whether none contradicts it."""
         count = chars = 0
         at = position - self.start
-        for row in rows[index : index + _RUN]:
+        for y, row in enumerate(rows[index : index + _RUN], index):
             if at >= len(self._text):
                 break
             if not self._text.startswith(row, at):
+                if count and (upto := self._grown(rows, y, at)):
+                    at, count, chars = upto, count + 1, chars + upto - at
+                    continue
                 grown = row.startswith(self._text[at:])
                 return (count + 1, chars + len(self._text) - at, True) if grown else (count, chars, False)
             at, count, chars = at + len(row), count + 1, chars + len(row)

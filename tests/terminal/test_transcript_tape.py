@@ -55,6 +55,13 @@ def test_of_two_places_that_fit_the_nearest_is_taken() -> None:
     assert tape.locate(["unknown"], 0) is None
 
 
+def test_a_row_that_grew_above_others_moves_nothing() -> None:
+    tape = tape_of("a prompt", "an answer that", "what waits", "and waits")
+    rows = [compact(row) for row in ["a prompt", "an answer that grows", "what waits", "and waits"]]
+    assert tape.locate(rows, 0) == (0, 0)
+    assert tape.walk(rows, 0).placed[1] == Placed(12, len("apromptananswerthat"))
+
+
 def test_the_tape_is_bounded_and_positions_stay() -> None:
     tape = Tape()
     for index in range(30_000):
