@@ -13,6 +13,7 @@ from meshd_core.agent_records.conversation import (
 from meshd_core.agent_records.jsonl import FIRST_READ_BYTES, Follower, decode_lines, read_records, search_records
 from meshd_core.agent_records.npm_package import is_older, npm_version
 from meshd_core.agent_records.open_files import open_files
+from meshd_core.agent_records.pace import Pace
 from meshd_core.agent_records.turns import (
     CLOCK_SLACK_MS,
     REPLY_POLL_S,
@@ -125,6 +126,7 @@ __all__ = [
     "NodeData",
     "Observation",
     "OutputFilter",
+    "Pace",
     "PeerInfo",
     "PluginContext",
     "Principal",

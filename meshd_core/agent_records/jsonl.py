@@ -1,5 +1,6 @@
 """Logs of JSON lines that another process is writing: the newest records first read, the older only if needed."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -73,6 +74,14 @@ class Follower:
         self.path = path
         self._offset = start
         self._skip = start > 0  # the first line may be cut
+
+    @property
+    def grown(self) -> bool:
+        """Whether there may be more to read; also if the log can't be looked at, which `read` then says."""
+        try:
+            return os.stat(self.path).st_size != self._offset
+        except OSError:
+            return True
 
     def read(self) -> list[bytes]:
         """The lines since the last call, at most `MOST_READ_BYTES` of them. Raises OSError."""

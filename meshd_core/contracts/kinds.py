@@ -290,6 +290,9 @@ class AgentSession:
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report observations until cancelled. The default has no channel of its own and returns."""
 
+    def terminal_moved(self) -> None:
+        """The agent's terminal had output, up to some 50 times a second: what is polled may have changed (`Pace`)."""
+
     async def finished(self, turn: Turn) -> bool | None:
         """Whether the agent's own records show `turn` taken and over; None: this kind has none. Asked while no sign of
         work is seen. Without records its lines must do: the prompt, and an answer below it.

@@ -19,9 +19,9 @@ from meshd_core.types import Size
 MAX_PENDING_BYTES = 1024 * 1024
 WRITE_CHUNK_BYTES = 64 * 1024
 SPURIOUS_PAUSE_S = 0.01
-READS_PER_S = 50.0
+READS_PER_S = 12.0
 READ_BURST = 12.0
-SMALL_READ_BYTES = 2048
+SMALL_READ_BYTES = 4000
 """A program that trickles output is read at most this often once a burst is used up: what a read costs does not depend
 on its size. Large reads, and what follows our own writes, are never held up."""
 MAX_ANSWERS_BYTES = 4096
@@ -105,7 +105,11 @@ class Master:
         self._budget_at = now
         if self._budget < 0:
             self.pause()
-            self._paced = self._loop.call_later(-self._budget / READS_PER_S, self.resume)
+            self._paced = self._loop.call_later(-self._budget / READS_PER_S, self._read_on)
+
+    def _read_on(self) -> None:
+        self.resume()
+        self._readable()  # at once: most likely there is something, and a turn of the loop costs as much as the read
 
     def _read_once(self) -> int:
         """Raises BlockingIOError if there is nothing now."""

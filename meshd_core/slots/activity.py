@@ -363,7 +363,9 @@ class ActivityTracker:
     ) -> None:  # fmt: skip
         before = self.activity
         same_dialog = dialog == self.dialog
-        if before.state == state and before.until == until and same_dialog and before.evidence[:1] == evidence[:1]:
+        # Not by what was matched: a spinner would be a change of state at each of its turns.
+        same_evidence = [(e.source, e.rule) for e in before.evidence[:1]] == [(e.source, e.rule) for e in evidence[:1]]
+        if before.state == state and before.until == until and same_dialog and same_evidence:
             return
         if state in ("idle", "busy"):
             self._identity.over()

@@ -38,6 +38,7 @@ class AgentChannel:
         self._observe, self._spawn_task = observe, spawn_task
         self._on_version, self._on_resumable = on_version, on_resumable
         self._session = AgentSession()
+        self._deaf = False
         self._watch: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self.version: str | None = None
@@ -46,6 +47,7 @@ class AgentChannel:
     def open(self, run: Run, adopted: bool) -> None:
         """A run begins, or was adopted: then what it was launched with may be known better already."""
         self.version = None
+        self._deaf = False
         try:
             self._session = self.kind.session(run)
         except Exception:
@@ -67,6 +69,16 @@ class AgentChannel:
             if task is not None:
                 task.cancel()
         self._watch = self._reading = None
+
+    def terminal_moved(self) -> None:
+        """The agent's terminal had output. A session that fails at it is not told again in this run."""
+        if self._deaf:
+            return
+        try:
+            self._session.terminal_moved()
+        except Exception:
+            self._deaf = True
+            self._blame("hearing of output")
 
     async def reply(self, turn: Turn) -> str | None:
         """The agent's answer from its own channels; None where only the screen knows."""

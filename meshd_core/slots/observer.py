@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from meshd_core.clock import monotonic
 from meshd_core.slots.activity import ActivityTracker, Silence
 from meshd_core.slots.output import Output
 from meshd_core.slots.screen_watch import ScreenWatch
@@ -28,16 +29,16 @@ class Observer:
     def run_began(self) -> None:
         """A run begins, or was adopted: its screen is judged even if it says nothing more."""
         self._silence.broken()
-        self._watch.touched()
+        self._watch.touched(monotonic())
 
-    def touched(self) -> None:
-        """There was output."""
+    def touched(self, when: float) -> None:
+        """There was output, read at `when` (monotonic)."""
         self._silence.broken()
         if (title := self._output.raw_title) != self._title:
             self._title = title
             if self._alive():
                 self._tracker.titled(title)
-        self._watch.touched()
+        self._watch.touched(when)
 
     def look(self) -> None:
         """Judge the screen as it is now."""

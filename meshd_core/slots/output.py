@@ -34,8 +34,8 @@ class Output:
     """One slot's terminal, read side. `begin` and `restore` start a run, `end` closes it.
 
     `reply(bytes)` gets the terminal's answers to the program's queries; `signal(signal, at)` each status signal with
-    the raw offset it came before; `touched()` is called after each piece of output; `unseen` knows
-    what went by that was never drawn.
+    the raw offset it came before; `touched(when)` is called after each piece of output, with the monotonic time when it
+    was read; `unseen` knows what went by that was never drawn.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Output:
         *,
         reply: Callable[[bytes], None],
         signal: Callable[[Signal, int], None],
-        touched: Callable[[], None],
+        touched: Callable[[float], None],
         unseen: UnseenRows | None = None,
     ) -> None:
         self._journal, self._feed, self._profile = journal, feed, profile
@@ -186,7 +186,7 @@ class Output:
         return size
 
     def _take(self, data: bytes) -> None:
-        head = self._journal.raw_head
+        head, now = self._journal.raw_head, monotonic()
         self.bytes_read += len(data)
         if self._filter is not None:
             self._feed_chain(self._filter.feed(data, head - len(data)))
@@ -197,7 +197,7 @@ class Output:
             self._schedule()
         if self._signals:
             self._tell_signals(head)
-        self._touched()
+        self._touched(now)
 
     def _tell_signals(self, at: int) -> None:
         while self._signals:

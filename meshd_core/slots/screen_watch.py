@@ -18,12 +18,14 @@ class ScreenWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._first = self._last = self._looked = 0.0
 
-    def touched(self) -> None:
-        """There was output."""
-        loop = asyncio.get_running_loop()
-        self._last = loop.time()
+    def touched(self, when: float) -> None:
+        """There was output, read at `when` (monotonic): counted from there, this and the transcript look in one turn of
+        the loop.
+        """
+        self._last = when
         if self._timer is None:
             self._first = self._last
+            loop = asyncio.get_running_loop()
             self._timer = loop.call_at(max(self._last + LOOK_AFTER_S, self._looked + LOOK_AT_LATEST_S), self._fire)
 
     def close(self) -> None:

@@ -394,8 +394,9 @@ class Slot:
             self._proofs.append((at, signal.state))
         self._tracker.signal(signal)
 
-    def _touched(self) -> None:
-        self._observer.touched()
+    def _touched(self, when: float) -> None:
+        self._observer.touched(when)
+        self._channel.terminal_moved()
         self.terminal.changed()
 
     def _version_known(self, version: str) -> None:

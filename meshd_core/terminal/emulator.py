@@ -1,4 +1,4 @@
-"""What an agent has drawn: a headless terminal per slot, with `repaint` all that knows libghostty's binding.
+"""What an agent has drawn: a headless terminal per slot, with `cells` and `repaint` all that knows its library.
 
 The emulator also answers the queries that programs send to terminals, and hears OSC 7501, by which agents report
 their own state. Nothing here raises on any input: what a program writes is never trusted.
@@ -9,13 +9,14 @@ import binascii
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 from pyghostty._ffi import GhosttyError, ffi, lib
-from pyghostty.core import Terminal, UnknownSequence, init_sized
+from pyghostty.core import Terminal, UnknownSequence
 
 from meshd_core.terminal import repaint
+from meshd_core.terminal.cells import Cells
 from meshd_core.terminal.faint import without_faint
 from meshd_core.terminal.modes import ALTERNATE, CLEAR, PLAIN
 from meshd_core.types import Size
@@ -97,7 +98,7 @@ class Emulator:
         self._above: list[str] = []
         self._plain: str | None = None
         self._size = self._asked_size()
-        self._text_buffer = ffi.new("uint8_t[]", 4 * (rows + 1) * (cols + 1))
+        self._cells = Cells(self._terminal, rows, cols)
         self.errors = 0
         """Failures inside the library; the screen may be wrong after one, the daemon is not."""
         self._terminal.on_reply(self._collect_reply)
@@ -195,7 +196,7 @@ class Emulator:
         head, taken = "", 0
         for y, row in enumerate(rows):
             taken += 1
-            if y < count - 1 and self._wraps("active", y):
+            if y < count - 1 and self._cells.wraps("active", y):
                 head += full[y] if y < len(full) else row
             else:
                 lines.append((head + row, taken))
@@ -206,15 +207,15 @@ class Emulator:
         """Rows that left the primary screen since the last call, which also forgets them. Only at `at_ground`. Without
         `joined` each row is a line, and none goes on.
         """
-        count = int(self._get("scrollback_rows", "size_t"))
+        count = int(self._cells.value("scrollback_rows", "size_t"))
         if not count or self.alternate:
             return Scrolled([], False)
-        continues = joined and self._wraps("history", count - 1)
+        continues = joined and self._cells.wraps("history", count - 1)
         lines = self._format("history", count, unwrap=joined, trim=False).split("\n")
         # The spaces at a soft wrap are text; those at an end are not.
         last = lines.pop()
         lines = [line.rstrip() for line in lines]
-        if continues and self._wide_moved("history", count - 1):
+        if continues and self._cells.wide_moved("history", self.size.cols - 1, count - 1):
             last = last[:-1]  # The library formats the character for which there was no room, too.
         lines.append(last if continues else last.rstrip())
         self._terminal.feed(b"\x1b[3J")
@@ -225,7 +226,7 @@ class Emulator:
         """The last lines that left the primary screen, oldest first; the last may go on in the first visible row."""
         if self.alternate:
             return []
-        count = int(self._get("scrollback_rows", "size_t"))
+        count = int(self._cells.value("scrollback_rows", "size_t"))
         if not count:
             return list(self._above)
         first = max(0, count - ABOVE_ROWS)
@@ -235,8 +236,7 @@ class Emulator:
     @property
     def cursor(self) -> tuple[int, int]:
         """Row and column, from 0."""
-        col, row = self._terminal.cursor
-        return int(row), int(col)
+        return int(self._cells.value("cursor_y", "uint16_t")), int(self._cells.value("cursor_x", "uint16_t"))
 
     @property
     def size(self) -> Size:
@@ -245,7 +245,7 @@ class Emulator:
     @property
     def title(self) -> str:
         """The window title, without control characters, at most `MAX_TITLE_CHARS`."""
-        value = self._get("title", "GhosttyString")
+        value = self._cells.value("title", "GhosttyString")
         if not value.len:
             return ""
         raw = bytes(ffi.buffer(value.ptr, min(value.len, MAX_TITLE_CHARS * 8)))
@@ -253,26 +253,28 @@ class Emulator:
 
     @property
     def alternate(self) -> bool:
-        return bool(self._get("active_screen", "GhosttyTerminalScreen") == lib.GHOSTTY_TERMINAL_SCREEN_ALTERNATE)
+        return bool(
+            self._cells.value("active_screen", "GhosttyTerminalScreen") == lib.GHOSTTY_TERMINAL_SCREEN_ALTERNATE
+        )
 
     @property
     def synchronized(self) -> bool:
         """Whether the program is inside a synchronized frame (mode 2026): what is shown is half drawn."""
-        return bool(self._terminal.mode(2026))
+        return self._cells.mode(2026)
 
     @property
     def application_cursor(self) -> bool:
         """Whether the program wants arrow keys in their application form (DECCKM, mode 1)."""
-        return bool(self._terminal.mode(1))
+        return self._cells.mode(1)
 
     @property
     def bracketed_paste(self) -> bool:
-        return bool(self._terminal.mode(2004))
+        return self._cells.mode(2004)
 
     @property
     def at_ground(self) -> bool:
         """Whether the parser is outside of any sequence and any character."""
-        return bool(self._get("vt_ground", "bool"))
+        return bool(self._cells.value("vt_ground", "bool"))
 
     def painted(self) -> bytes:
         """What makes any terminal of this size show and do the same: screen, cursor, modes, title, and the beginning
@@ -332,39 +334,9 @@ class Emulator:
         if lib.ghostty_terminal_set(self._terminal._t[0], code, ffi.new(ctype, value)):
             self.errors += 1
 
-    def _get(self, key: str, ctype: str) -> Any:
-        return self._terminal.get(key, ctype)
-
     def _asked_size(self) -> Size:
         cols, rows = self._terminal.size
         return Size(int(rows), int(cols))
 
-    def _wraps(self, where: str, y: int) -> bool:
-        row, flag = ffi.new("GhosttyRow*"), ffi.new("bool*")
-        lib.ghostty_grid_ref_row(self._terminal.ref(0, y, where), row)
-        lib.ghostty_row_get(row[0], lib.GHOSTTY_ROW_DATA_WRAP, flag)
-        return bool(flag[0])
-
-    def _wide_moved(self, where: str, y: int) -> bool:
-        """Whether row `y` ends in a gap because a wide character went to the next row."""
-        cell, wide = ffi.new("GhosttyCell*"), ffi.new("GhosttyCellWide*")
-        lib.ghostty_grid_ref_cell(self._terminal.ref(self.size.cols - 1, y, where), cell)
-        lib.ghostty_cell_get(cell[0], lib.GHOSTTY_CELL_DATA_WIDE, wide)
-        return bool(wide[0] == lib.GHOSTTY_CELL_WIDE_SPACER_HEAD)
-
     def _format(self, where: str, count: int, *, first: int = 0, unwrap: bool = False, trim: bool = True) -> str:
-        selection, options = init_sized("GhosttySelection"), init_sized("GhosttyTerminalSelectionFormatOptions")
-        selection.start = self._terminal.ref(0, first, where)[0]
-        selection.end = self._terminal.ref(self.size.cols - 1, count - 1, where)[0]
-        options.emit = lib.GHOSTTY_FORMATTER_FORMAT_PLAIN
-        options.unwrap, options.trim, options.selection = unwrap, trim, selection
-        used = ffi.new("size_t*")
-        while True:
-            code = lib.ghostty_terminal_selection_format_buf(
-                self._terminal._t[0], options[0], self._text_buffer, len(self._text_buffer), used
-            )
-            if not code:
-                return str(ffi.buffer(self._text_buffer, used[0])[:].decode())
-            if code != lib.GHOSTTY_OUT_OF_SPACE:
-                raise GhosttyError(f"format: {code}")
-            self._text_buffer = ffi.new("uint8_t[]", int(used[0]) + 1)
+        return self._cells.text(where, first, count - 1, self.size.cols - 1, unwrap=unwrap, trim=trim)

@@ -48,6 +48,7 @@ class Transcript:
         self._first: float | None = None
         self._latest = 0.0
         self._replayed = False
+        self._seen: int | None = None
         self._carry = ""
         self._cut_rows = 0
         """Rows that still stand where a resize cut them anew. What is drawn over the second part of a line is not one
@@ -67,6 +68,7 @@ class Transcript:
     def set_rules(self, rules: TranscriptRules) -> None:
         """Judge by `rules` from now on, rows that still stand on the screen too. Raises `re.error` for bad ones."""
         self._rules = RowRules(rules)
+        self._seen = None
         self._primary.agent = self._alternate.agent = not self._rules.empty
 
     @property
@@ -138,6 +140,7 @@ class Transcript:
         out: list[str] = []
         self._look(now, out)
         self._emulator.resize(rows, cols)
+        self._seen = None
         self._cut_rows = 0 if self._rules.empty else rows
         self._primary.redrawn(now, resized=True)
         self._alternate.redrawn(now, resized=True)
@@ -238,11 +241,11 @@ class Transcript:
         track.redrawn(now)
 
     def _look(self, now: float, out: list[str], *, final: bool = False) -> None:
-        """Take a sample, now."""
+        """Take a sample, now; none if nothing was fed since the last: often a frame begins where another has ended."""
         self._first = None
-        if not self._emulator.at_ground:
+        if (self._offset == self._seen and not final) or not self._emulator.at_ground:
             return
-        self.consumed = self._offset
+        self.consumed = self._seen = self._offset
         self._switch(now, out)
         if self._replayed:
             self._after_replay(now)
@@ -292,13 +295,13 @@ class Transcript:
         """Lines of the screen after the rules; empty ones become a mark on the next."""
         rows: list[Row] = []
         for line in lines:
-            text = self._rules.clean(line)
-            if text is None:
+            judged = self._rules.judged(line)
+            if judged is None:
                 continue
-            if not text.strip():
+            if not judged.compact:
                 self._blank = True
                 continue
-            rows.append(Row(text, compact(text), self._blank, self._rules.is_echo(line)))
+            rows.append(Row(judged.text, judged.compact, self._blank, judged.echo))
             self._blank = False
         return rows
 
@@ -306,7 +309,7 @@ class Transcript:
         self._first = self._latest = self._clock()
         self._emulator.feed(data)
         self._offset += len(data)
-        self._replayed = True
+        self._replayed, self._seen = True, None
 
     def _after_replay(self, now: float) -> None:
         self._replayed = False

@@ -5,8 +5,25 @@ Below the live line lie the input box, dialogs and status: they are drawn again 
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from meshd_core.contracts.kinds import TranscriptRules
+from meshd_core.terminal.transcript_tape import compact
+
+_KNOWN_ROWS, _KNOWN_CHARS = 256, 500
+"""Most rows of a screen are those of the screen before; longer ones are judged anew."""
+
+
+class Judged(NamedTuple):
+    """A row as a line: no gutters, no trailing or no-break spaces; `compact` is empty for an empty one.
+
+    `echo`: it is an echoed prompt, which can't grow.
+    """
+
+    text: str
+    compact: str
+    echo: bool
 
 
 def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
@@ -22,6 +39,7 @@ class RowRules:
         self._drop = _any_of(rules.drop)
         self._strip = _any_of(rules.strip)
         self._echo = _any_of(rules.echo)
+        self._known = lru_cache(_KNOWN_ROWS)(self._judge)
 
     def live_row(self, rows: Sequence[str]) -> int | None:
         """The first live row: the earliest of the patterns' last matches; None if nothing matches."""
@@ -35,13 +53,13 @@ class RowRules:
                 first = start
         return None if first is None else text.count("\n", 0, first)
 
-    def clean(self, row: str) -> str | None:
-        """`row` as a line: no gutters, no trailing or no-break spaces; None for a row that is never a line."""
+    def judged(self, row: str) -> Judged | None:
+        """A row, as drawn; None for one that is never a line."""
+        return self._known(row) if len(row) <= _KNOWN_CHARS else self._judge(row)
+
+    def _judge(self, row: str) -> Judged | None:
         if self._drop and self._drop.search(row):
             return None
         text = self._strip.sub("", row) if self._strip else row
-        return text.replace("\xa0", " ").rstrip()
-
-    def is_echo(self, row: str) -> bool:
-        """Whether `row`, as drawn, is an echoed prompt, which can't grow."""
-        return bool(self._echo and self._echo.search(row))
+        text = text.replace("\xa0", " ").rstrip()
+        return Judged(text, compact(text), bool(self._echo and self._echo.search(row)))

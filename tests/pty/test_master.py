@@ -7,7 +7,7 @@ import time
 import pytest
 
 from meshd_core.pty.errors import WriteClosed, WriteOverflow, WriteTimeout
-from meshd_core.pty.master import Master
+from meshd_core.pty.master import READ_BURST, READS_PER_S, Master
 
 pytestmark = pytest.mark.anyio
 
@@ -18,10 +18,12 @@ class Reader:
     def __init__(self) -> None:
         self.data = bytearray()
         self.ends = 0
+        self.reads = 0
         self.limit = 65536
 
     def read(self, fd: int) -> int:
         data = os.read(fd, self.limit)
+        self.reads += 1
         self.data += data
         return len(data)
 
@@ -112,6 +114,21 @@ async def test_the_end_is_told_once_and_nothing_before_it_is_lost(bench, start):
     # An EIO is not the end of the object: it may look again, and is told again.
     master.resume()
     await bench.until(lambda: reader.ends == 2, "the second end")
+
+
+async def test_a_program_that_trickles_is_read_seldom_and_loses_nothing(bench, start):
+    program = f"""{RAW}
+import time
+for n in range(300):
+    print(n, end=" ", flush=True)
+    time.sleep(0.01)
+print("END", flush=True)
+"""
+    begin = time.monotonic()
+    _, _, _, reader = await start(program)
+    await bench.until(lambda: b"END" in reader.data, "the end")
+    assert reader.data.split() == [b"ready", *(b"%d" % n for n in range(300)), b"END"]
+    assert reader.reads <= READ_BURST + READS_PER_S * (time.monotonic() - begin) + 1
 
 
 async def test_a_resize_reaches_the_agent(bench, start):

@@ -75,6 +75,14 @@ def test_a_screen_before_the_agent_is_ready_beats_every_signal(tracker: Activity
     assert tracker.dialog is None
 
 
+def test_a_spinner_that_turns_is_no_change_of_state(tracker: ActivityTracker, changes: list[str]) -> None:
+    for turn in range(6):
+        tracker.observe(Observation("screen", "spinner", "busy", f"{'|/-'[turn % 3]} at work for {turn} s"))
+    assert changes == ["busy"]
+    tracker.observe(Observation("screen", "other", "busy", "at work"))
+    assert changes == ["busy", "busy"]
+
+
 def test_a_short_turn_between_two_looks_is_counted(tracker: ActivityTracker) -> None:
     tracker.signal(signal("idle"))
     before = tracker.worked

@@ -143,8 +143,8 @@ class _Slot:
             os.close(fd)
         return tuple(self._timeline), tuple(self._lines)
 
-    def _touched(self) -> None:
-        self.observer.touched()
+    def _touched(self, when: float) -> None:
+        self.observer.touched(when)
 
     def _activity_changed(self) -> None:
         activity: Activity = self.tracker.activity

@@ -11,7 +11,7 @@ import pytest
 from meshd_claude.kind import ClaudeKind
 from meshd_claude.session import ClaudeSession
 
-from meshd_core.api import LaunchSpec, Observation, Run
+from meshd_core.api import LaunchSpec, Observation, Pace, Run
 
 KIND = ClaudeKind()
 STARTED_MS = 1_795_000_000_000
@@ -103,6 +103,21 @@ async def test_each_change_of_the_status_file_is_reported(tmp_path: Path) -> Non
     assert [one.state for one in watched.seen] == ["idle", "busy", "idle", "waiting"]
     assert watched.seen[-1].dialog_kind == "menu"
     assert watched.session.version() == "2.1.330"
+
+
+@pytest.mark.anyio
+async def test_in_the_terminals_silence_the_file_is_looked_at_when_it_moves(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.session._pace = Pace(often_s=1000.0, seldom_s=1000.0, calm_after_s=0.0)
+    watched.write(status="idle")
+    task = asyncio.create_task(watched.session.watch(watched.seen.append))
+    await watched.until(lambda: len(watched.seen) == 1)
+    watched.write(status="busy")
+    await asyncio.sleep(0.05)
+    assert len(watched.seen) == 1
+    watched.session.terminal_moved()
+    await watched.until(lambda: watched.seen[-1].state == "busy")
+    task.cancel()
 
 
 @pytest.mark.anyio

@@ -14,7 +14,7 @@ import pytest
 from meshd_codex.kind import CodexKind
 from meshd_codex.session import CodexSession
 
-from meshd_core.api import Follower, LaunchSpec, Observation, Run, Turn
+from meshd_core.api import Follower, LaunchSpec, Observation, Pace, Run, Turn
 
 KIND = CodexKind()
 THREAD = "01a21305-6b6d-73d2-bee4-5afd8c9e24d6"
@@ -133,6 +133,24 @@ async def test_the_open_log_tells_the_turn_the_command_the_thread_and_the_reply(
     task.cancel()
     assert watched.session.version() == "0.169.0"
     assert watched.session.resume_meta() == {"thread": THREAD}
+
+
+@pytest.mark.anyio
+@NEEDS_PROC
+async def test_in_the_terminals_silence_the_log_is_read_when_it_moves(tmp_path: Path) -> None:
+    watched = Watched()
+    watched.session._pace = Pace(often_s=1000.0, seldom_s=1000.0, calm_after_s=0.0)
+    path = rollout(tmp_path)
+    with path.open():
+        add(path, "event_msg", type="task_started", turn_id="t1")
+        task = asyncio.create_task(watched.session.watch(watched.seen.append))
+        await watched.until(lambda: len(watched.seen) == 1)
+        add(path, "event_msg", type="task_complete", turn_id="t1", last_agent_message="")
+        await asyncio.sleep(0.05)
+        assert len(watched.seen) == 1
+        watched.session.terminal_moved()
+        await watched.until(lambda: watched.seen[-1].state == "idle")
+    task.cancel()
 
 
 @pytest.mark.anyio

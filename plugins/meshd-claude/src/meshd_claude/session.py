@@ -22,13 +22,13 @@ from meshd_core.api import (
     Answer,
     Conversation,
     Observation,
+    Pace,
     Turn,
     wait_for_reply,
 )
 
 SESSION_ID = "session_id"
 """Key in `Launch.meta`."""
-POLL_S = 0.2
 CALL_POLLS = 10
 """How often the log is read, REPLY_POLL_S apart, before it is told that the agent waits, without what for."""
 LATE_POLL_S = 0.5
@@ -64,6 +64,7 @@ class ClaudeSession(AgentSession):
         self._config_dir = config_dir
         self._session_id = session_id
         self._version: str | None = None
+        self._pace = Pace()
 
     def version(self) -> str | None:
         return self._version
@@ -82,7 +83,10 @@ class ClaudeSession(AgentSession):
                 if status is not None:
                     seen_at = changed_at
                     await self._report(report, status, changed_at)
-            await asyncio.sleep(POLL_S)
+            await self._pace.wait()
+
+    def terminal_moved(self) -> None:
+        self._pace.moved()
 
     async def finished(self, turn: Turn) -> bool:
         """Whether the log holds the prompt and its end. A turn of some 100 ms may change no signal and no status."""

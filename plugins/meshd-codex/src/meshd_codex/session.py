@@ -19,6 +19,7 @@ from meshd_core.api import (
     Conversation,
     Follower,
     Observation,
+    Pace,
     Turn,
     decode_lines,
     open_files,
@@ -26,9 +27,8 @@ from meshd_core.api import (
 )
 
 THREAD = "thread"
-POLL_S = 0.2
 SEARCH_EVERY = 10
-"""Polls between two searches for a newer log, once there is one: a search reads the links of some 60 files."""
+"""Looks between two searches for a newer log, once there is one: a search reads the links of some 60 files."""
 _ROLLOUT = re.compile(r"/rollout-[^/]*-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl\Z")
 
 
@@ -43,6 +43,7 @@ class CodexSession(AgentSession):
         self._home = home
         self._log: Follower | None = None
         self._work = Work()
+        self._pace = Pace()
         self._strangers: set[str] = set()
         self._lock = threading.Lock()
         """Held in the threads of `watch`, `finished`, `reply` and `messages` to search, and to read on in `_log`."""
@@ -56,17 +57,22 @@ class CodexSession(AgentSession):
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report what the log says of the present turn, at each change, until cancelled."""
         told: Observation | None = None
-        polls = 0
+        looks = 0
         while True:
-            if self._log is None or polls % SEARCH_EVERY == 0:
+            if looks % SEARCH_EVERY == 0 or (self._log is None and not self._pace.calm):
                 await asyncio.to_thread(self._search)
-            polls += 1
-            await asyncio.to_thread(self._read_on)
+            looks += 1
+            log = self._log
+            if log is not None and log.grown:
+                await asyncio.to_thread(self._read_on)
             seen = self._observation()
             if seen is not None and seen != told:
                 told = seen
                 report(seen)
-            await asyncio.sleep(POLL_S)
+            await self._pace.wait()
+
+    def terminal_moved(self) -> None:
+        self._pace.moved()
 
     async def finished(self, turn: Turn) -> bool:
         """Whether the log holds the prompt and the end of its turn."""
