@@ -12,16 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from packaging.version import Version
 
-from meshd_core.testing.cli_cache import PinnedCli, cache_folder, installed_binary, read_pins
+from meshd_core.testing.cli_cache import PinnedCli
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.testing.model_backend import ModelBackend
-from meshd_core.testing.sandbox import claude_home, codex_home, gemini_home, opencode_home, pi_home
-
-HOMES = {"claude": claude_home, "opencode": opencode_home, "codex": codex_home, "gemini": gemini_home}
-PINS = read_pins(Path(__file__).parent / "versions.toml")
-PI_SLOT = Path(__file__).parents[2] / "plugins/meshd-generic/examples/pi.toml"
+from tests.agents.slots import HOMES, PINS, agent_slot
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -93,8 +88,10 @@ def _agent_of(item: pytest.Item) -> str:
 class AgentUnderTest:
     """One real CLI in a slot that bears its name, and the fake model that it talks to."""
 
-    def __init__(self, name: str, version: str, folder: Path, daemon: DaemonProcess, backend: ModelBackend) -> None:
-        self.name, self.version, self.cwd = name, version, folder / "work"
+    def __init__(
+        self, name: str, version: str, folder: Path, slot: str, daemon: DaemonProcess, backend: ModelBackend
+    ) -> None:
+        self.name, self.version, self.cwd, self.slot = name, version, folder / "work", slot
         self.daemon, self.backend = daemon, backend
 
 
@@ -102,35 +99,11 @@ class AgentUnderTest:
 def agent(request: pytest.FixtureRequest) -> Iterator[AgentUnderTest]:
     name, pin = request.param
     cli = name.partition("-")[0]
-    binary = installed_binary(cli, pin, cache_folder())
     folder = Path(tempfile.mkdtemp(prefix="ma-"))
     try:
         with ModelBackend(folder / "model.jsonl") as backend:
-            slot = (_pi_slot if cli == "pi" else _slot)(cli, Version(pin.version), binary, folder, backend.url)
+            slot = agent_slot(cli, pin, folder, backend.url)
             with DaemonProcess(folder, slot) as daemon:
-                yield AgentUnderTest(cli, pin.version, folder, daemon, backend)
+                yield AgentUnderTest(cli, pin.version, folder, slot, daemon, backend)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _slot(name: str, version: Version, binary: Path, folder: Path, backend_url: str) -> str:
-    home, cwd = folder / "home", folder / "work"
-    cwd.mkdir()
-    args = ["--permission-mode", "manual" if version >= Version("2.1.300") else "default"] if name == "claude" else []
-    env = HOMES[name](home, cwd, backend_url)
-    lines = [f'{key} = "{value}"' for key, value in env.items()]
-    slot = f'name = "{name}"\nkind = "{name}"\ncommand = ["{binary}"]\nargs = {args}\ncwd = "{cwd}"\nresume = true'
-    return "\n".join(["[[slots]]", slot, "[slots.env]", *lines])
-
-
-def _pi_slot(name: str, version: Version, binary: Path, folder: Path, backend_url: str) -> str:
-    """The slot of the example, with the program, the folder and the environment of this test."""
-    cwd = folder / "work"
-    cwd.mkdir()
-    env = pi_home(folder / "home", cwd, backend_url)
-    env.pop("PI_OFFLINE")  # it is in the example
-    text = PI_SLOT.read_text().replace('command = ["pi"]', f'command = ["{binary}"]')
-    text = text.replace('cwd = "~/src"', f'cwd = "{cwd}"\nresume = true')
-    return text.replace(
-        "[slots.env]", "\n".join(["[slots.env]", *(f'{key} = "{value}"' for key, value in env.items())])
-    )
