@@ -51,8 +51,9 @@ test-supabase: $(VENV)/installed-dev
 test-matrix: $(VENV)/installed-dev
 	$(BIN)/python -m tests.matrix
 
+# AGENTS=claude,codex or AGENTS=all measures real agents instead: minutes, npm, and up to 20 GB of memory.
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(if $(AGENTS),--agents=$(AGENTS))
 
 # The pages that come from the code: commands, configuration, errors.
 docs: $(VENV)/installed-dev

@@ -1,8 +1,7 @@
-"""Run all benchmarks: `make bench`, or `python -m tests.bench [--json]`."""
+"""Run the benchmarks: `make bench`, or `python -m tests.bench [--json] [--agents=all]`."""
 
 import argparse
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from meshd_core.testing.daemon import DaemonProcess
-from tests.bench import command, crowd, fanout, idle, latency, sinks
+from tests.agents.slots import PINS
+from tests.bench import agents, command, crowd, fanout, idle, latency, sinks
 
 SLOT = '[[slots]]\nname = "demo"\nkind = "demo"\n'
 
@@ -57,16 +57,20 @@ def lines(found: Found) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure meshd against the floors that the documentation names.")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
+    parser.add_argument("--agents", help="measure real agent CLIs instead, e.g. claude,codex; `all` measures all")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mb-"))
+    found: Found | agents.Agents
     try:
-        found = measure(folder)
+        if options.agents is None:
+            found = measure(folder)
+            told = lines(found)
+        else:
+            found = agents.measure(folder, list(PINS) if options.agents == "all" else options.agents.split(","))
+            told = agents.lines(found)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if options.json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-    else:
-        print("\n".join(lines(found)))
+    print(msgspec.json.encode(found).decode() if options.json else "\n".join(told))
 
 
 if __name__ == "__main__":

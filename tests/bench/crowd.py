@@ -77,14 +77,15 @@ def stalled_kib(daemon: DaemonProcess) -> float:
     return max(0, grown) / STALLED
 
 
-def open_stream(daemon: DaemonProcess, receive_bytes: int | None = None) -> socket.socket:
+def open_stream(daemon: DaemonProcess, receive_bytes: int | None = None, slot: str = "demo") -> socket.socket:
+    """A stream of the lines of `slot` from now on; its answer has begun."""
     stream = socket.socket()
     if receive_bytes is not None:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     stream.settimeout(20)
     stream.connect(("127.0.0.1", daemon.port))
     head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {daemon.token}\r\n"
-    stream.sendall(f"GET /stream/demo?events=line HTTP/1.1\r\n{head}\r\n".encode())
+    stream.sendall(f"GET /stream/{slot}?events=line HTTP/1.1\r\n{head}\r\n".encode())
     stream.recv(1024)
     return stream
 
