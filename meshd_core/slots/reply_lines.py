@@ -6,9 +6,11 @@ from functools import reduce
 
 
 def without_echo(lines: Sequence[str], prompt: str, echo: Sequence[str]) -> str:
-    """`lines` without the echo of `prompt`, whose rows bear one of the marks `echo` (patterns)."""
+    """`lines` without the echo of `prompt`, whose rows bear one of the marks `echo` (patterns), and without what is
+    before it: the last rows of the turn before are told some time after they were drawn, so maybe after Enter.
+    """
     marks = [re.compile(pattern) for pattern in echo]
-    _, rest = _split(lines, prompt, marks)
+    _, rest = _split(lines[_begin(lines, prompt, marks) :], prompt, marks)
     return "\n".join(line for line in rest if not any(mark.search(line) for mark in marks)).strip("\n")
 
 
@@ -18,13 +20,27 @@ def answered(lines: Sequence[str], prompt: str, echo: Sequence[str]) -> bool:
     return whole and any(line.strip() for line in rest)
 
 
+def _begin(lines: Sequence[str], prompt: str, marks: Sequence[re.Pattern[str]]) -> int:
+    """Where the prompt's echo begins; 0 if it is not seen."""
+    whole = "".join(prompt.split())
+    for number, line in enumerate(lines):
+        text = _unmarked(line, marks)
+        if text and (whole.startswith(text) or text.startswith(whole)) and any(mark.search(line) for mark in marks):
+            return number
+    return 0
+
+
+def _unmarked(line: str, marks: Sequence[re.Pattern[str]]) -> str:
+    return "".join(reduce(lambda text, mark: mark.sub("", text, 1), marks, line).split())
+
+
 def _split(lines: Sequence[str], prompt: str, marks: Sequence[re.Pattern[str]]) -> tuple[bool, list[str]]:
     """Whether `lines` begin with all of the prompt's echo, and what follows what of it they begin with."""
     rest = list(lines)
     left = "".join(prompt.split())
     while rest and left:
         # A long prompt's echo goes over many lines, and only its first one bears the mark.
-        text = "".join(reduce(lambda line, mark: mark.sub("", line, 1), marks, rest[0]).split())
+        text = _unmarked(rest[0], marks)
         if not left.startswith(text):
             break
         left = left[len(text) :]
