@@ -13,7 +13,7 @@ ROWS = 150
 
 
 # Gemini CLI draws over the last rows of an answer that is longer than the screen.
-@pytest.mark.parametrize("agent", ["claude", "opencode", "codex"], indirect=True)
+@pytest.mark.clis("claude", "opencode", "codex")
 def test_every_row_of_a_long_answer_is_told_once(agent: Any) -> None:
     idle(agent)
     receipt = agent.daemon.inject(agent.name, f"LONG{ROWS}")
