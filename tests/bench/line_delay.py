@@ -12,7 +12,7 @@ from math import ceil
 from msgspec import Struct
 
 from meshd_core.testing.corpus.cast import CastWriter, Header
-from meshd_core.testing.corpus.on_screen import compact, seen_on_screen
+from meshd_core.testing.corpus.on_screen import compact, first_seen, looks
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.types import OutputPage, Receipt, SlotDetail
 from tests.daemon.attached import attached
@@ -51,7 +51,7 @@ def measure(daemon: DaemonProcess, slot: str) -> LineDelays:
             cast.output(time.time() - began, terminal.raw[seen:])
             if ends is None and daemon.get(f"/injects/{receipts[-1].id}", Receipt).stage == "completed":
                 ends = time.time() + AFTER_S
-    drawn = seen_on_screen(cast.finish(time.time() - began), texts)
+    drawn = first_seen(looks(cast.finish(time.time() - began)), texts)
     told = _told(daemon, slot, start)
     delays = []
     for text, at in zip(texts, drawn, strict=True):
