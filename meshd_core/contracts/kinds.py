@@ -134,7 +134,7 @@ class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
     live: tuple[str, ...] = ()
     """Over the screen: the region from the earliest of the last matches down is live (input box, dialogs, status)."""
     drop: tuple[str, ...] = ()
-    """Over a row: never a line (banner, tips, spinner verbs)."""
+    """Over a row: never a line (banner, tips, spinner verbs). Rows of block elements and braille alone need none."""
     strip: tuple[str, ...] = ()
     """Over a row: text removed from it (gutters)."""
     echo: tuple[str, ...] = ()

@@ -30,6 +30,10 @@ def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.MULTILINE) if patterns else None
 
 
+_ORNAMENT = re.compile(r"(?=.*\S)[ \u2580-\u259f\u2800-\u28ff]+\Z")
+"""A row of nothing but block elements and braille patterns: a logo, an edge, a bar."""
+
+
 class RowRules:
     """The compiled rules. Raises `re.error` for a pattern that isn't a regular expression."""
 
@@ -58,7 +62,7 @@ class RowRules:
         return self._known(row) if len(row) <= _KNOWN_CHARS else self._judge(row)
 
     def _judge(self, row: str) -> Judged | None:
-        if self._drop and self._drop.search(row):
+        if (self._drop and self._drop.search(row)) or (not self.empty and _ORNAMENT.match(row)):
             return None
         text = self._strip.sub("", row) if self._strip else row
         text = text.replace("\xa0", " ").rstrip()

@@ -65,7 +65,6 @@ TRANSCRIPT = TranscriptRules(
         r"^ *Welcome to Codex[^\n]*\n(?:[^\n]*\n){0,3}? *(?:Choose how you want|Sign in with)",
     ),
     drop=(
-        r"^[\s\u2800-\u28ff]+$",
         r"^ +>_ OpenAI Codex \(v",
         r"^ {5}(?:~|/)[^\s]*$",
         r"^ {5}loading$",

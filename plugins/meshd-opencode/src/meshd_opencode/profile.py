@@ -36,7 +36,7 @@ TRANSCRIPT = TranscriptRules(
         r"^ *┃ *\n(?: *┃[^\n]*\n){1,30}? *╹▀+",
         r"^ *┃ *\n? *┃? *△ Permission required",
     ),
-    drop=(r"^[ █▀▄]+$", r"^ *▣ "),
+    drop=(r"^ *▣ ",),
     # The last one is a notice, drawn for some seconds over the right end of rows.
     strip=(r"^ {2}┃ {0,2}", r"^ {5}", r" {3,}┃ [^┃\n]* ┃$"),
     echo=(r"^ {2}┃ {2}", r"^› "),
