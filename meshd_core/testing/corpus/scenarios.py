@@ -199,6 +199,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("multi-line-300", _prompt(_rows(300))),
     Scenario("slow-answer", _prompt("SLOW5 please")),
     Scenario("long-answer", _prompt("LONG60")),
+    Scenario("longer-answer", _prompt("LONG150")),
     Scenario("markdown", _prompt("MD")),
     Scenario("tool-approved", tool_approved, needs="question"),
     Scenario("tool-denied", tool_denied, needs="question"),
