@@ -94,6 +94,7 @@ def rule_of(screen: str) -> tuple[str, str] | None:
     ("screen", "expected"),
     [
         (INPUT, ("codex-idle", "idle")),
+        ("! touch x\n\n  gpt-5 default · ~/work", ("codex-idle", "idle")),  # a shell mode that was left on
         (BUSY, ("codex-busy", "busy")),
         (STREAMING, ("codex-idle", "idle")),  # the signal tells; on the screen there is nothing
         (RETRY, ("codex-rate-limit", "limited")),

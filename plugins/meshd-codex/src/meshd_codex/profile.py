@@ -52,7 +52,9 @@ RULES = (
     # While it tries again. Once it has given up, the turn is over and the agent idle.
     Rule("codex-rate-limit", "limited", rf"{_STATUS}\n +└ [^\n]*\b429\b", override=True, last_rows=14),
     Rule("codex-busy", "busy", _STATUS, last_rows=14),
-    Rule("codex-idle", "idle", r"^› (?!\d+\. )[^\n]*\n(?:(?:  [^\n]*)?\n){0,12}  [^\n]* · [^\n]*", confidence=0.6),
+    # With `!` in the place of `›` it is a shell mode that was left on.
+    Rule("codex-idle", "idle", r"^(?:› (?!\d+\. )|!)[^\n]*\n(?:(?:  [^\n]*)?\n){0,12}  [^\n]* · [^\n]*",
+         confidence=0.6),
 )  # fmt: skip
 
 TRANSCRIPT = TranscriptRules(
