@@ -31,6 +31,8 @@ _SIGNAL_STATES: dict[str, ActivityState] = {
 }
 _NO_LOGIN = "osc7501-blocked-auth"
 """The rule by which a turn ended for want of a login: claude calls that `blocked`, and is at its prompt again."""
+_FAILED_REQUEST = "API Error"
+"""In claude's words for why it is blocked."""
 _MATCHED_LIMIT = 200
 _WORDLESS: tuple[Source, ...] = ("signal", "title")
 _ADVICE = "answer what is on the agent's screen, with `meshd attach`"
@@ -166,7 +168,7 @@ class ActivityTracker:
         if (state != "idle" or signal.state == "done") and not (state == "busy" and self._start.works_by_itself):
             self.worked += 1
         self._unseen = self._signalled = True
-        if signal.kind == "auth" and state == "waiting" and self._ends_a_turn():
+        if signal.kind == "auth" and state == "waiting" and self._ends_a_turn(signal.message):
             observation = Observation("signal", _NO_LOGIN, "idle", "state=blocked kind=auth", 0.9)
         else:
             observation = Observation(
@@ -179,8 +181,12 @@ class ActivityTracker:
         if state != "waiting" or self.activity.state != "unknown":
             self._fuse()
 
-    def _ends_a_turn(self) -> bool:
-        """Whether the agent's last signal was that it works, or that its turn ended for want of a login."""
+    def _ends_a_turn(self, message: str | None) -> bool:
+        """Whether the agent's last signal was that it works, or that its turn ended for want of a login; or a request
+        of its turn is what failed: of one that is too short it tells no work.
+        """
+        if _FAILED_REQUEST in (message or ""):
+            return True
         last = self._latest.get("signal")
         return last is not None and (last.state == "busy" or last.rule == _NO_LOGIN)
 

@@ -89,7 +89,7 @@ class Output:
         self._begin(self._journal.raw_head)
 
     def _begin(self, start: int) -> None:
-        self._give_up_unseen()
+        self.give_up_unseen()
         self._emulator.close()
         self._open_terminal(start)
 
@@ -159,12 +159,13 @@ class Output:
         """The run ended: what is still unfinished becomes lines."""
         if self._transcript is not None:
             self._publish_texts(self._transcript.flush())
-        self._give_up_unseen()
+        self.give_up_unseen()
         self._flush_unfinished()
         self._cancel_timer()
         self._cancel_idle()
 
-    def _give_up_unseen(self) -> None:
+    def give_up_unseen(self) -> None:
+        """Tell what waits for the agent's records as it is."""
         if self._unseen is not None:
             self._unseen.give_up()
 
@@ -300,7 +301,7 @@ class Output:
         if self._transcript is not None:
             await asyncio.sleep(_SETTLED_S)
             for _ in range(_MORE_POLLS):
-                if self._transcript.due() is None:
+                if self._transcript.due() is None and not (self._unseen and self._unseen.waiting):
                     break
                 await asyncio.sleep(_SETTLED_POLL_S)
         return without_echo(self.lines_after(n), self.filtered(prompt), self._profile.transcript.echo)

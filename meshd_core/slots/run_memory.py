@@ -24,6 +24,10 @@ class RunMemory:
         self.judged_to = 0
         self._file.note_start(section)
 
+    def began(self) -> None:
+        """The run that was about to start lives."""
+        self._file.note_begin()
+
     def extras(self, section: SlotSection) -> tuple[dict[str, str], dict[str, str]]:
         """What the run that is about to start gets beside its launch: variables, and meta for the next daemon."""
         meta = {ENV_DIGEST: env_digest(section)}

@@ -55,8 +55,15 @@ class RunFile:
         return self._record
 
     def note_start(self, section: SlotSection) -> None:
-        """A run is about to be started with `section`."""
-        self._write(RunRecord(section=_shown(section)))
+        """A run is about to be started with `section`. If it never begins, a resume goes on with the one before."""
+        before = self._record or self.read()
+        same = before is not None and before.section.kind == section.kind
+        self._write(RunRecord(section=_shown(section), resume=before.resume if before is not None and same else {}))
+
+    def note_begin(self) -> None:
+        """It has begun: the conversation before is no longer its own."""
+        if self._record is not None:
+            self._write(replace(self._record, resume={}))
 
     def note_change(self, section: SlotSection, judged_to: int) -> None:
         """The run that lives has `section` from now on."""

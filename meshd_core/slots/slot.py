@@ -222,6 +222,7 @@ class Slot:
         self._leaving = True
         self._life.leave()
         self._channel.close()
+        self._output.give_up_unseen()
 
     def close_readers(self, reason: str = "draining") -> None:
         """The daemon drains, or the slot is removed: streams say `bye`, waits end."""
@@ -335,6 +336,7 @@ class Slot:
     def _run_began(self, child: ChildInfo, adopted: bool) -> None:
         self._prompts.begin(0 if adopted else self.feed.last_n())
         if not adopted:
+            self._memory.began()
             self._tracker.reset()
             self._keyboard.unsent = False
         run = Run(

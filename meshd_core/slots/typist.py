@@ -187,7 +187,8 @@ class Typist:
 
     async def _clear_unseen(self, entry: Entry) -> None:
         """Empty a box that can't be read, if this kind has keys for that: a text may stand there."""
-        if self._recipe.clear is not None and await self._clear(self._recipe.clear):
+        cleared = self._recipe.clear is not None and await self._clear(self._recipe.clear)
+        if cleared and DRAFT_CLEARED not in entry.changes:
             entry.changes = (*entry.changes, DRAFT_CLEARED)
 
     async def _close_paste(self) -> None:

@@ -4,12 +4,16 @@ Lines that come after unseen rows wait for the answer, for `WAIT_S` at most; the
 """
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from meshd_core.slots.agent_channel import AgentChannel
 from meshd_core.terminal.missed_rows import Unseen, missed_lines
 from meshd_core.types import Message
+
+log = logging.getLogger(__name__)
 
 WAIT_S = 5.0
 """OpenCode's own API needs 0.01 s for an answer on an idle machine, and up to 3 s on one with a load of 10."""
@@ -41,39 +45,66 @@ class UnseenRows:
         """`tell` publishes lines; `fill` tells the transcript what was unseen; `lost` says that rows are missing."""
         self._tell, self._fill, self._lost = tell, fill, lost
 
+    @property
+    def waiting(self) -> bool:
+        """Whether lines wait for an answer."""
+        return bool(self._held)
+
     def take(self, lines: Sequence[Line]) -> None:
         """Tell `lines`, at once or once it is known what was above them."""
         if not self._held:
             at = next((index for index, (text, _) in enumerate(lines) if isinstance(text, Unseen)), len(lines))
             self._tell(lines[:at])
             lines = lines[at:]
+        now = asyncio.get_running_loop().time()
+        for text, _ in lines:
+            if isinstance(text, Unseen):
+                text.since = now
         self._held += lines
         if len(self._held) > _MAX_LINES:
             self.give_up()
-        elif self._held and (self._asking is None or self._asking.done()):
+        elif self._held and self._asking is None:
             self._asking = self._spawn_task(self._ask(), f"unseen rows {self._slot}")
 
     def give_up(self) -> None:
         """Tell what is held, and where something is missing."""
         if self._asking is not None:
             self._asking.cancel()
+            self._asking = None
         self._release_all()
 
     async def _ask(self) -> None:
-        deadline, pause = asyncio.get_running_loop().time() + WAIT_S, _PAUSE_S
-        while self._held and asyncio.get_running_loop().time() < deadline:
-            conversation = await self._channel.messages()
-            if conversation is None:
-                break
-            prompt, words = last_turn(conversation.messages)
-            while self._held:
-                missing = missed_lines(words, prompt, self._held[0][0], [text for text, _ in self._below()])
-                if missing is None:
-                    break
-                self._release(missing)
-            await asyncio.sleep(pause)
-            pause *= 2
+        try:
+            await self._answer_all()
+        except Exception:
+            log.exception("unseen rows could not be found out", extra={"slot": self._slot})
+        self._asking = None
         self._release_all()
+
+    async def _answer_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        mark, pause = None, _PAUSE_S
+        while self._held:
+            if self._held[0][0] is not mark:
+                mark, pause = self._held[0][0], _PAUSE_S
+            assert isinstance(mark, Unseen)
+            left = WAIT_S if mark.since is None else mark.since + WAIT_S - loop.time()
+            if left <= 0:
+                self._release(None)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    conversation = await self._channel.messages()
+                    if conversation is None:
+                        return
+                    rows = [text for text, _ in self._below()]
+                    prompt, words = last_turn(conversation.messages)
+                    missing = await asyncio.to_thread(missed_lines, words, prompt, mark, rows)
+                    if missing is None:
+                        await asyncio.sleep(pause)
+                        pause *= 2
+                    else:
+                        self._release(missing)
 
     def _below(self) -> list[Line]:
         """The lines that stand below the first unseen rows, up to the next ones."""

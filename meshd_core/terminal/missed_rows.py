@@ -13,23 +13,28 @@ _ANCHORS = 4
 _TAILS = (200, 100, 50, 25, 12, _SURE)
 _NEIGHBOURS = 3
 _FIRST = 12
-MAX_WORDS = 1_000_000
+MAX_WORDS = 200_000
 """Characters of an agent's words that are looked through: at most, the last ones."""
+MAX_LINE = 16_384
+"""Characters of one line; a longer one is told in pieces."""
+_CONTROLS = {code: " " if code == 9 else None for code in (*range(32), *range(127, 160))}
 
 
 class Unseen(str):
     """Stands among lines where rows went by that nobody saw. Its text is the end of what was told before."""
 
-    __slots__ = ("at", "lost")
+    __slots__ = ("at", "lost", "since")
 
     def __new__(cls, told: str, at: int, lost: bool) -> "Unseen":
         """`at`: where the rows belong on the tape. `lost`: whether it is known that there were any."""
         one = super().__new__(cls, told)
-        one.at, one.lost = at, lost
+        one.at, one.lost, one.since = at, lost, None
         return one
 
     at: int
     lost: bool
+    since: float | None
+    """When it began to wait for an answer."""
 
 
 def bare(text: str) -> str:
@@ -58,7 +63,7 @@ def missed_lines(words: str, prompt: str, told: str, rows: Sequence[str]) -> lis
     ]
     while found and not found[-1].strip():
         found.pop()
-    return found
+    return [line[at : at + MAX_LINE] for line in found for at in range(0, max(len(line), 1), MAX_LINE)]
 
 
 def _since(prompt: str, told: str, whole: str) -> str:
@@ -107,4 +112,4 @@ def _between(line: str, first: int, last: int) -> str:
             end = index
             break
         seen += 1
-    return line[begin:end].rstrip()
+    return line[begin:end].translate(_CONTROLS).rstrip()

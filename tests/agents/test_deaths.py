@@ -14,7 +14,7 @@ import pytest
 from meshd_core.types import Receipt
 from tests.agents.driving import finished, idle
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(300), pytest.mark.slow]
 
 LINES = [f"row {row} of a paste in which a daemon dies, as wide as the rows of a log may be; äöü" for row in range(299)]
 """More than a terminal takes that nobody reads (some 18 KB)."""
@@ -63,7 +63,6 @@ DEATHS_S = (0.0, 0.03, 0.1, 0.3, 0.8)
 OpenCode complains on its screen once it was listened to ten times."""
 
 
-@pytest.mark.slow
 def test_a_paste_whose_daemon_dies_reaches_the_model_once_at_most_and_its_receipt_is_true(agent: Any) -> None:
     for number, death_s in enumerate(DEATHS_S):
         idle(agent)

@@ -19,7 +19,7 @@ from tests.agents.driving import finished, idle
 from tests.bench.crowd import open_stream
 from tests.daemon.conftest import Stream
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(300), pytest.mark.slow]
 
 STREAMS, RATE = 20, 50
 STREAMER = f"""
@@ -133,7 +133,6 @@ class LineReader:
         self.over = self.over or f"You said: {MARK}".encode() in events
 
 
-@pytest.mark.slow
 def test_a_thousand_readers_of_a_busy_agent_of_which_a_hundred_stall(agent: Any) -> None:
     idle(agent)
     daemon = agent.daemon

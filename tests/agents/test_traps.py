@@ -75,7 +75,7 @@ def tally(agent: Any, request: pytest.FixtureRequest) -> Iterator[Tally]:
     yield found
     folder: str = request.config.getoption("--record-prompts", default="")
     score = found.score(agent, note)
-    if folder and (score.sent, score.completed.count) == (len(TRAPS) + TURNS, TURNS):
+    if folder and score.sent == len(TRAPS) + TURNS:
         write_prompts(score, Path(folder))
 
 

@@ -12,7 +12,7 @@ from meshd_core.types import SlotDetail
 from tests.daemon.plugin_files import install
 
 PLUGIN = """
-import asyncio, shlex, uuid
+import asyncio, pathlib, shlex, uuid
 from msgspec.structs import replace
 from meshd_core.api import AgentKind, AgentSession, Launch, Observation, hookimpl
 from meshd_core.testing.demo_kind import PROFILE
@@ -33,6 +33,8 @@ class Talker(AgentKind):
     profile = replace(PROFILE, name="talker", output="lines")
 
     def launch(self, spec):
+        if pathlib.Path(__file__).with_name("broken").exists():
+            raise ValueError("not now")
         talk = next(spec.conversations("talk"), None)
         script = f"echo about {talk or 'nothing yet'}; exec {shlex.join(spec.command)}"
         return Launch(argv=("sh", "-c", script), meta={} if talk is None else {"talk": talk})
@@ -146,3 +148,17 @@ def test_a_resume_by_hand_goes_on_with_what_was_said_before_an_unasked_start(
     daemon.call("POST", "/restart/one", {"resume": True})
     eventually(lambda: len(talks(daemon)) == 4, 20)
     assert talks(daemon)[3] != "nothing yet"
+
+
+def test_a_start_that_fails_forgets_no_conversation(make: Any, runs: Any, short_tmp: Path, eventually: Any) -> None:
+    daemon = make(resume=True)
+    runs(daemon, 1)
+    daemon.shutdown()
+    broken = next(short_tmp.rglob("talker.py")).with_name("broken")
+    broken.touch()
+    daemon.start()
+    eventually(lambda: daemon.get("/slots/one", SlotDetail).error is not None, 20)
+    daemon.shutdown()
+    broken.unlink()
+    daemon.start()
+    assert runs(daemon, 2)[1] != "nothing yet"

@@ -114,6 +114,35 @@ def test_words_that_come_late_are_waited_for_and_two_jumps_are_two_answers(drawi
     assert one.lines(SAID[-1]) == [PROMPT, *SAID]
 
 
+def test_a_line_that_is_too_long_is_told_in_pieces(drawing: Callable[[], Drawing]) -> None:
+    one = drawing()
+    long = "".join(f"{number}x" for number in range(120_000))
+    one.say(("user", PROMPT[2:]), ("agent", "\n".join([long, *SAID])))
+    one.draw(SAID[-10:])
+    told = one.lines(SAID[-1])
+    assert told[-len(SAID) :] == SAID
+    assert "".join(told[1 : -len(SAID)]).endswith(long[-100_000:])
+
+
+def test_control_characters_of_the_records_are_in_no_line(drawing: Callable[[], Drawing]) -> None:
+    one = drawing()
+    one.say(("user", PROMPT[2:]), ("agent", "\n".join(["\x1b[31mred\x07\tand so on\r", *SAID])))
+    one.draw(SAID[-10:])
+    assert one.lines(SAID[-1])[1:] == ["[31mred and so on", *SAID]
+
+
+def test_each_jump_has_its_own_time_to_be_answered(drawing: Callable[[], Drawing]) -> None:
+    one = drawing()
+    one.say(("user", "another prompt"), ("agent", "other words"))
+    one.draw(SAID[12:20])
+    time.sleep(4)  # the point: the question about these is asked seldom by now
+    one.draw(SAID[-10:])
+    time.sleep(2.5)
+    one.say(("user", "another prompt"), ("agent", "other words"), ("user", PROMPT[2:]), ("agent", "\n".join(SAID)))
+    told = one.lines(SAID[-1])
+    assert told[-20:] == SAID[-20:]
+
+
 def test_rows_come_all_the_same_where_nobody_knows_what_was_above(drawing: Callable[[], Drawing]) -> None:
     one = drawing()
     one.say(("user", PROMPT[2:]), ("agent", "words that were never drawn"))

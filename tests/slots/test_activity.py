@@ -423,6 +423,16 @@ def test_a_turn_that_ends_for_want_of_a_login_is_over_and_asks_for_nothing(track
     assert tracker.activity.state == "busy"
 
 
+def test_a_turn_too_short_for_a_signal_of_work_is_over_too(tracker: ActivityTracker) -> None:
+    tracker.signal(signal("idle"))
+    worked = tracker.worked
+    words = "Please run /login · API Error: 403 not allowed"
+    tracker.signal(Signal(state="blocked", app="x", kind="auth", message=words))
+    tracker.look("> ", "")
+    assert (tracker.activity.state, tracker.turn_over, tracker.dialog) == ("idle", True, None)
+    assert tracker.worked > worked
+
+
 @pytest.mark.parametrize("before", ["idle", "blocked"])
 def test_a_login_that_is_asked_for_without_any_work_is_no_idleness(tracker: ActivityTracker, before: str) -> None:
     tracker.signal(signal(before))

@@ -123,11 +123,18 @@ def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None
     assert match(screen) == expected
 
 
-@pytest.mark.parametrize(("screen", "left"), [(RETRY, (None, "2")), (LIMIT, ("1", "6"))])
-def test_a_retry_tells_when_it_comes(screen: str, left: tuple[str | None, str]) -> None:
+@pytest.mark.parametrize(
+    ("screen", "left"),
+    [
+        (RETRY, (None, None, "2")), (LIMIT, (None, "1", "6")),
+        (LIMIT.replace("1m 6s", "1h 6m"), ("1", "6", None)),
+    ],
+)  # fmt: skip
+def test_a_retry_tells_when_it_comes(screen: str, left: tuple[str | None, ...]) -> None:
     rule = next(rule for rule in PROFILE.rules if rule.id == "claude-rate-limit")
     found = re.search(rule.pattern, screen, re.MULTILINE)
-    assert found is not None and (found["minutes"], found["seconds"]) == left
+    assert found is not None
+    assert found.group("hours", "minutes", "seconds") == left
 
 
 @pytest.mark.parametrize(

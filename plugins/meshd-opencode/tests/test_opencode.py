@@ -278,6 +278,16 @@ async def test_a_turn_whose_call_was_denied_is_over_and_has_an_empty_reply() -> 
 
 
 @pytest.mark.anyio
+async def test_a_turn_whose_call_was_denied_with_words_goes_on() -> None:
+    async with running_api() as api, watching(api) as (session, _):
+        step = message("assistant", "", T0 + 10, parentID=f"user-{T0}", finish="tool-calls")
+        error = "The user rejected permission to use this specific tool call with the following feedback: not that one"
+        step["parts"] = [{"type": "tool", "tool": "bash", "state": {"status": "error", "error": error}}]
+        api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0), step]
+        assert not await session.finished(Turn("x", T0))
+
+
+@pytest.mark.anyio
 async def test_a_failed_turn_replies_with_the_error() -> None:
     error = {"name": "APIError", "data": {"message": "the model answers 400"}}
     async with running_api() as api, watching(api) as (session, _):

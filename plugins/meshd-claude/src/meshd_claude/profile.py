@@ -83,7 +83,7 @@ RULES = (
         # after any other, and neither status file nor log tells which.
         "claude-rate-limit", "limited",
         r"^\S (?:[^\n]*\b429\b[^\n]*|[^\n]* reached) · [Rr]etrying in "
-        r"(?:(?P<minutes>\d+)m ?)?(?:(?P<seconds>\d+) ?s)?[^\n]* · attempt \d+/\d+",
+        r"(?:(?P<hours>\d+)h ?)?(?:(?P<minutes>\d+)m ?)?(?:(?P<seconds>\d+) ?s)?[^\n]* · attempt \d+/\d+",
         override=True, last_rows=12,
     ),
     Rule("claude-busy", "busy", r"\besc to interrupt\b", last_rows=4),

@@ -95,6 +95,11 @@ class ToolState(Struct):
     def was_denied(self) -> bool:
         return self.status == "error" and (self.error or "").startswith("The user rejected permission")
 
+    @property
+    def ended_turn(self) -> bool:
+        """Whether it was denied without a word: where a person says why, the turn goes on."""
+        return self.was_denied and "with the following feedback" not in (self.error or "")
+
 
 class Part(Struct):
     type: str

@@ -60,8 +60,8 @@ class AgentState:
         """What to report; None before the first work: the server is up before the terminal takes keys."""
         if self._asked:
             return _waiting(next(iter(self._asked.values())))
-        retry = next((status for status in self._statuses.values() if status.type == "retry"), None)
-        if retry is not None and _LIMIT.search(retry.message):
+        retries = (one for one in self._statuses.values() if one.type == "retry" and _LIMIT.search(one.message))
+        if (retry := next(retries, None)) is not None:
             until = datetime.fromtimestamp(retry.next / 1000, UTC) if retry.next else None
             return Observation(
                 source="api",

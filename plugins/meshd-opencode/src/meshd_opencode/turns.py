@@ -31,7 +31,7 @@ def find_answer(
         error = str(last.error.data.get("message") or last.error.name)
         texts = texts or [error]
     # A call that a person denies ends the turn.
-    denied = bool(steps) and any(part.state is not None and part.state.was_denied for part in steps[-1].parts)
+    denied = bool(steps) and any(part.state is not None and part.state.ended_turn for part in steps[-1].parts)
     ended = (
         failed or denied or (last is not None and last.time.completed is not None and last.finish not in _UNFINISHED)
     )
