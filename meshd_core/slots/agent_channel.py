@@ -5,13 +5,15 @@ Every call of the plugin is guarded: whatever it does, the slot lives on with wh
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from meshd_core.contracts.kinds import AgentKind, AgentSession, Observation, Run, Turn
 from meshd_core.types import Conversation
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REPLY_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 3.0
@@ -82,25 +84,11 @@ class AgentChannel:
 
     async def reply(self, turn: Turn) -> str | None:
         """The agent's answer from its own channels; None where only the screen knows."""
-        try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
-                return await self._session.reply(turn)
-        except TimeoutError:
-            log.warning("no reply from the agent's own log in time", extra={"slot": self._slot})
-        except Exception:
-            self._blame("reading a reply")
-        return None
+        return await self._asked(lambda: self._session.reply(turn), None, "reading a reply")
 
     async def failure(self, turn: Turn) -> str | None:
         """The words of the error that ended the turn, as far as the agent's own channels tell."""
-        try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
-                return await self._session.failure(turn)
-        except TimeoutError:
-            log.warning("no end of a turn from the agent's own log in time", extra={"slot": self._slot})
-        except Exception:
-            self._blame("looking how a turn ended")
-        return None
+        return await self._asked(lambda: self._session.failure(turn), None, "looking how a turn ended")
 
     async def messages(self) -> Conversation | None:
         """The conversation from the agent's own records; None: its kind has none. Whatever goes wrong is its warning.
@@ -138,14 +126,18 @@ class AgentChannel:
 
     async def finished(self, turn: Turn) -> bool | None:
         """Whether the agent's own records show that it took the prompt and is done with it; None: its kind has none."""
+        return await self._asked(lambda: self._session.finished(turn), False, "looking for a turn")
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]], instead: T, what: str) -> T:
+        """What the session says; `instead` if it fails or takes too long."""
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
-                return await self._session.finished(turn)
+                return await ask()
         except TimeoutError:
-            log.warning("no answer from the agent's own log in time", extra={"slot": self._slot})
+            log.warning("no answer from the agent's own log in time", extra={"slot": self._slot, "while": what})
         except Exception:
-            self._blame("looking for a turn")
-        return False
+            self._blame(what)
+        return instead
 
     async def _follow(self, session: AgentSession) -> None:
         self.learn()

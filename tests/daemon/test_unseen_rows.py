@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshd_core.testing.daemon import DaemonProcess
+from tests.daemon.plugin_files import install
 
 KIND = """
 import json, os, pathlib
@@ -45,15 +46,10 @@ class Drawing:
     def __init__(self, folder: Path) -> None:
         self._pipe, self._words = folder / "pipe", folder / "words.json"
         self._pipe.touch()
-        site = folder / "site"
-        info = site / "ends_kind-1.0.dist-info"
-        info.mkdir(parents=True)
-        (site / "ends_kind.py").write_text(KIND)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ends-kind\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("[meshd_core.v1]\nends-kind = ends_kind\n")
+        plugin = install(folder, "ends_kind", KIND)
         script = f'stty raw -echo; printf "\\033[?1049h"; exec tail -f {self._pipe}'
         slots = f"[[slots]]\nname = 's'\nkind = 'ends'\nrows = 10\ncols = 60\ncommand = ['sh', '-c', '{script}']\n"
-        self.daemon = DaemonProcess(folder, slots, {"PYTHONPATH": str(site), "WORDS": str(self._words)})
+        self.daemon = DaemonProcess(folder, slots, {**plugin, "WORDS": str(self._words)})
 
     def draw(self, rows: list[str]) -> None:
         """Have exactly these rows on the screen."""

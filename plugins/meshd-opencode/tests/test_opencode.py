@@ -266,13 +266,18 @@ async def test_a_turn_between_two_steps_is_not_finished() -> None:
         assert not await session.finished(Turn("x", T0))
 
 
+def denied(words: str) -> dict[str, object]:
+    """A step whose call a person denied, with `words` at the end of its error."""
+    step = message("assistant", "", T0 + 10, parentID=f"user-{T0}", finish="tool-calls")
+    error = f"The user rejected permission to use this specific tool call{words}"
+    step["parts"] = [{"type": "tool", "tool": "bash", "state": {"status": "error", "error": error}}]
+    return step
+
+
 @pytest.mark.anyio
 async def test_a_turn_whose_call_was_denied_is_over_and_has_an_empty_reply() -> None:
     async with running_api() as api, watching(api) as (session, _):
-        step = message("assistant", "", T0 + 10, parentID=f"user-{T0}", finish="tool-calls")
-        error = "The user rejected permission to use this specific tool call."
-        step["parts"] = [{"type": "tool", "tool": "bash", "state": {"status": "error", "error": error}}]
-        api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0), step]
+        api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0), denied(".")]
         assert await session.finished(Turn("x", T0))
         assert await session.reply(Turn("x", T0)) == ""
 
@@ -280,9 +285,7 @@ async def test_a_turn_whose_call_was_denied_is_over_and_has_an_empty_reply() -> 
 @pytest.mark.anyio
 async def test_a_turn_whose_call_was_denied_with_words_goes_on() -> None:
     async with running_api() as api, watching(api) as (session, _):
-        step = message("assistant", "", T0 + 10, parentID=f"user-{T0}", finish="tool-calls")
-        error = "The user rejected permission to use this specific tool call with the following feedback: not that one"
-        step["parts"] = [{"type": "tool", "tool": "bash", "state": {"status": "error", "error": error}}]
+        step = denied(" with the following feedback: not that one")
         api.answers["/session/ses_1/message?limit=100"] = [message("user", "x", T0), step]
         assert not await session.finished(Turn("x", T0))
 
