@@ -62,9 +62,10 @@ def _replies(total: Summary) -> str:
 
 
 def _screen_only(found: Sequence[Result]) -> str:
-    shares = [one.screen_only.running for one in found]
-    judged = sum(share.judged for share in shares)
-    return _share(sum(share.right for share in shares) / judged if judged else None)
+    total = summary([one.screen_only for one in found])
+    if total.accuracy is None and total.recall is None:
+        return NOTHING
+    return f"{_share(total.accuracy)} / {_share(total.recall)}"
 
 
 def _unknown_version(found: Sequence[Result]) -> str:
@@ -107,7 +108,7 @@ COLUMNS = (
     _of("replies whole", _replies, "replies_missing"),
     _of("replies doubled", lambda total: str(total.replies_doubled) if total.replies else NOTHING, "replies_doubled"),
     _of("line delay", lambda total: _times(total.line_delays, median=True)),
-    Column("screen only", _screen_only, ("accuracy",)),
+    Column("screen only", _screen_only, ("accuracy", "recall")),
     Column("new version", _unknown_version, ("accuracy",)),
     Column("fewer patterns", _fewer_patterns, ("precision", "recall")),
 )
@@ -153,7 +154,8 @@ MEANING = f"""\
   transcript in one piece, letter by letter; and those of which it holds a row or all more often than they were said.
 - **Line delay**: seconds from the output that made a line whole on the screen until it is told: median, 95th
   percentile, maximum, and of how many lines.
-- **Screen only**: right, without the agent's own channels (its API, its status file).
+- **Screen only**: right / recall, without the agent's own channels (its API, its status file, its log). Rows that an
+  agent never drew are told from its own records, where those were recorded: all other numbers of lines are with them.
 - **New version**: right / unknown / wrong, if the plugin had no data of this version. Never wrong is the aim. Nothing
   is told where the plugin has no rule that depends on the version.
 - **Fewer patterns**: precise / recall, if the screen of a new version had changed: without one of the plugin's

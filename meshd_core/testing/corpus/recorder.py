@@ -7,6 +7,7 @@ from pathlib import Path
 
 from meshd_core.testing.corpus.cast import CAST_SUFFIX, Cast, write_cast
 from meshd_core.testing.corpus.driver import SIZE, Driver, Subject
+from meshd_core.testing.corpus.records import reports
 from meshd_core.testing.corpus.scenarios import Scenario
 from meshd_core.testing.corpus.states import states
 from meshd_core.testing.corpus.truth import TRUTH_SUFFIX, ChannelReport, Truth, write_truth
@@ -60,6 +61,9 @@ def _result(driver: Driver, scenario: Scenario) -> tuple[Cast, Truth]:
         ),
         ends=round(ends, 3),
         exit=terminal.exit if terminal.ended is not None else None,
+        records=tuple(
+            reports((round(at - terminal.started, 3), found) for at, found in driver.channel.conversations())
+        ),
     )
     return cast, truth
 

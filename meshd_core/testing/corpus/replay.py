@@ -7,21 +7,26 @@ recording and code, same result.
 import asyncio
 import os
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
-from meshd_core.contracts.kinds import KindProfile, Observation
+from meshd_core.contracts.kinds import AgentKind, KindProfile, Run
 from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.agent_channel import AgentChannel
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.observer import Observer
 from meshd_core.slots.output import Output
+from meshd_core.slots.unseen_rows import UnseenRows
 from meshd_core.slots.versions import profile_for_version
 from meshd_core.terminal.journal import WINDOW, Journal
 from meshd_core.terminal.output_chain import OutputChain
-from meshd_core.testing.corpus.cast import Cast, CastEvent, parse_size
+from meshd_core.testing.corpus.cast import Cast, parse_size
 from meshd_core.testing.corpus.landmarks import Landmarks, landmarks
 from meshd_core.testing.corpus.on_screen import compact, first_seen, looks
+from meshd_core.testing.corpus.records import RecordedKind
 from meshd_core.testing.corpus.truth import Truth
 from meshd_core.testing.corpus.virtual_time import run_in_virtual_time
 from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Size, StateEvent
@@ -63,7 +68,7 @@ class Replay(Struct, frozen=True):
 
 
 def replay(cast: Cast, truth: Truth, profile: KindProfile, version: str, *, channel: bool = True) -> Replay:
-    """Replay by `profile` as it is for `version`; without what the agent's own channels reported if not `channel`."""
+    """Replay by `profile` as it is for `version`; without what the agent's own channels told if not `channel`."""
     with tempfile.TemporaryDirectory(prefix="meshd-replay-") as folder:
         journal = Journal.open(Path(folder) / "journal", raw_bytes=_RAW_BYTES, record_bytes=_RECORD_BYTES)
         try:
@@ -83,20 +88,16 @@ async def _replay(
     loop = asyncio.get_running_loop()
     errors: list[BaseException] = []
     loop.set_exception_handler(lambda _, context: errors.append(context.get("exception") or RuntimeError(context)))
-    slot = _Slot(profile, version, Size(rows=cast.header.height, cols=cast.header.width), journal)
+    kind = RecordedKind(truth) if channel else AgentKind()
+    slot = _Slot(profile, version, kind, Size(rows=cast.header.height, cols=cast.header.width), journal)
     checks = asyncio.create_task(slot.observer.check_silence())
-    reports: list[tuple[float, CastEvent | Observation]] = []
-    if channel:
-        reports = [(report.at, report.observation) for report in truth.channel]
-    happened = [*((event.at, event) for event in cast.events if event.code in "or"), *reports]
-    for at, what in sorted(happened, key=lambda one: one[0]):
-        await asyncio.sleep(at - loop.time())
-        if isinstance(what, Observation):
-            slot.tracker.observe(what)
-        elif what.code == "r":
-            slot.output.resize(parse_size(what.data))
-        else:
-            slot.take(what.data.encode())
+    for event in cast.events:
+        if event.code in "or":
+            await asyncio.sleep(event.at - loop.time())
+        if event.code == "r":
+            slot.output.resize(parse_size(event.data))
+        elif event.code == "o":
+            slot.take(event.data.encode())
     await asyncio.sleep(truth.ends - loop.time())
     checks.cancel()
     if errors:  # of timers: of a slot they would be logged, and it would live on
@@ -104,10 +105,14 @@ async def _replay(
     return slot.finish(ended=truth.exit is not None)
 
 
+def _spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(work, name=name)
+
+
 class _Slot:
     """The half of a slot that sees."""
 
-    def __init__(self, profile: KindProfile, version: str, size: Size, journal: Journal) -> None:
+    def __init__(self, profile: KindProfile, version: str, kind: AgentKind, size: Size, journal: Journal) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeline: list[Moment] = [Moment(0.0, "unknown")]
         self._lines: list[Emitted] = []
@@ -116,12 +121,17 @@ class _Slot:
         self._feed = Feed(journal, StateEvent(status="running", activity=self.tracker.activity))
         self._read_to = self._feed.head
         self._feed.watch(self._told)
+        self._channel = AgentChannel(
+            "replay", kind, self.tracker.observe, lambda _: None, lambda _: None, _spawn
+        )  # fmt: skip
         self.output = Output(
             journal, self._feed, profile_for_version(profile, version),
             lambda start: OutputChain("replay", (), start=start), size,
             reply=lambda _: None, signal=lambda signal, _: self.tracker.signal(signal), touched=self._touched,
+            unseen=UnseenRows("replay", self._channel, _spawn),
         )  # fmt: skip
         self.observer = Observer(self.tracker, self.output, lambda: True)
+        self._channel.open(Run("replay", 0, 0, "", {}, {}), adopted=False)
         self._pipe = os.pipe()
 
     def take(self, data: bytes) -> None:
@@ -138,6 +148,8 @@ class _Slot:
         self.observer.close()
         if ended:
             self.output.end()
+        self._channel.close()
+        self.output.give_up_unseen()
         self.output.close()
         for fd in self._pipe:
             os.close(fd)

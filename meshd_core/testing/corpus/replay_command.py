@@ -76,7 +76,7 @@ def _summed(one: Result) -> dict[str, Any]:
         "name": one.recording.name,
         "summary": summary([one.score]),
         "failures": one.score.failures,
-        "screen_only": one.screen_only,
+        "screen_only": summary([one.screen_only]),
         "unknown_version": one.unknown_version,
     }
 

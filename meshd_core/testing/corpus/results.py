@@ -16,14 +16,14 @@ from meshd_core.testing.corpus.state_score import StateScore
 
 
 class Result(Struct, frozen=True):
-    """One recording: scored with all that there is, without the agent's own channels, and as a version that the kind
-    has no data of; None if that would be judged by the same rules. `fewer_patterns`: its lines without one of the
+    """One recording: scored with all that there is, by its screen alone, and as a version that the kind has no data of;
+    None if that would be judged by the same rules. `fewer_patterns`: its lines without one of the
     kind's patterns for rows, and without any; empty if the model said nothing.
     """
 
     recording: Recording
     score: Score
-    screen_only: StateScore
+    screen_only: Score
     unknown_version: StateScore | None
     fewer_patterns: tuple[LineScore, ...] = ()
 
@@ -39,12 +39,13 @@ def result(recording: Recording, profile: KindProfile) -> Result:
         return score(recording.truth, replayed(recording, profile, way))
 
     full = scored(AS_RECORDED)
-    bare = scored(Way(channel=False)) if recording.truth.channel else full
+    told = recording.truth.channel or recording.truth.records
+    bare = scored(Way(channel=False)) if told else full
     differs = differs_by_version(profile, recording.truth.version)
     unknown = scored(Way(known=False)).states if differs else None
     fewer = fewer_patterns(profile, recording.truth.version, recording.name) if recording.truth.lines else ()
     lines = tuple(score_lines(recording.truth, replayed(recording, changed)) for changed in fewer)
-    return Result(recording, full, bare.states, unknown, lines)
+    return Result(recording, full, bare, unknown, lines)
 
 
 def differs_by_version(profile: KindProfile, version: str) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from meshd_core.contracts.kinds import Observation
-from meshd_core.types import ActivityState
+from meshd_core.types import ActivityState, Message, MessageSource
 
 TRUTH_SUFFIX = ".truth.json"
 
@@ -48,6 +48,18 @@ class ChannelReport(Struct, frozen=True, forbid_unknown_fields=True):
     observation: Observation
 
 
+class RecordReport(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the agent's own records held from `at` on, as the kind's session read them: the first `kept` messages of the
+    report before, then `messages`. Not to be had from the bytes: an agent may draw the end of an answer only.
+    """
+
+    at: float
+    kept: int = 0
+    messages: tuple[Message, ...] = ()
+    source: MessageSource = "log"
+    warning: str | None = None
+
+
 class Truth(Struct, frozen=True, forbid_unknown_fields=True):
     """All that is known of one recording besides its bytes."""
 
@@ -67,6 +79,8 @@ class Truth(Struct, frozen=True, forbid_unknown_fields=True):
     """When the recording, or the process before it, ended."""
     exit: int | None = None
     """The program's status, negative for a signal; None: it was still running when the recording stopped."""
+    records: tuple[RecordReport, ...] = ()
+    """Empty: the kind reads none, or they were not recorded."""
 
 
 def acceptable(states: Sequence[StateSpan], at: float) -> tuple[ActivityState, ...]:

@@ -18,7 +18,7 @@ def _result(scenario: str, told: str) -> Result:
         channel=(), ends=10.0, states=(StateSpan(0.0, ("idle",)),),
     )  # fmt: skip
     scored = score(truth, Replay((Moment(0.0, "busy"),), (Emitted(1.0, told),), (1.0,)))
-    return Result(Recording(f"demo-1/{scenario}", Path(), truth), scored, scored.states, None, (scored.lines,) * 2)
+    return Result(Recording(f"demo-1/{scenario}", Path(), truth), scored, scored, None, (scored.lines,) * 2)
 
 
 def test_a_known_failure_is_left_out_of_the_number_that_it_is_about_alone() -> None:

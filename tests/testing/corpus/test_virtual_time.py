@@ -34,6 +34,17 @@ def test_hours_pass_at_once_and_in_order() -> None:
     assert monotonic() == pytest.approx(time.monotonic(), abs=60)
 
 
+def test_no_time_passes_while_a_thread_would_work() -> None:
+    async def main() -> float:
+        async with asyncio.timeout(1):
+            assert await asyncio.to_thread(lambda: time.sleep(0.05) or "done") == "done"
+        with pytest.raises(KeyError):
+            await asyncio.to_thread({}.__getitem__, "x")
+        return monotonic()
+
+    assert run_in_virtual_time(main()) == 0.0
+
+
 def test_what_will_never_come_is_an_error() -> None:
     async def main() -> None:
         await asyncio.Event().wait()
