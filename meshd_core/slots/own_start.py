@@ -13,13 +13,16 @@ BOX_WITHIN_S = 2.0
 
 
 class OwnStart:
-    """Of one run; `first_idle_s` is the profile's. Over once the agent was seen at work, or idle for so long."""
+    """Of one run; `first_idle_s` is the profile's. Over once the agent was seen at work, or idle for so long.
+
+    A screen that only a person gets the agent past begins it anew: what is reported meanwhile is of before its box.
+    """
 
     def __init__(self, first_idle_s: float) -> None:
         self._first_idle_s = first_idle_s
         self._reported_since: float | None = None
         self._idle_since: float | None = None
-        self._over = False
+        self._onboarding = self._over = False
 
     @property
     def over(self) -> bool:
@@ -40,13 +43,18 @@ class OwnStart:
             return not self.works_by_itself
         if report.state != "idle":
             return True
+        if self._onboarding:
+            return seen_idle
         if self._reported_since is None:
             self._reported_since = monotonic()
         return seen_idle or monotonic() - self._reported_since >= BOX_WITHIN_S
 
     def told(self, state: ActivityState) -> None:
         """The run's activity is `state` now."""
-        if state == "idle" and self._idle_since is None:
+        self._onboarding = state == "onboarding"
+        if self._onboarding and not self.over:
+            self._reported_since = self._idle_since = None
+        elif state == "idle" and self._idle_since is None:
             self._idle_since = monotonic()
         elif state not in ("idle", "unknown", "onboarding"):
             self._over = True

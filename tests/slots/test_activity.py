@@ -251,6 +251,32 @@ def test_work_that_only_signals_tell_of_is_of_the_agents_own_start_until_it_was_
         assert tracker.activity.state == "busy"
 
 
+def test_a_screen_that_only_a_person_gets_past_begins_the_agents_own_start_anew(changes: list[str]) -> None:
+    made: list[ActivityTracker] = []
+    profile = msgspec.structs.replace(PROFILE, first_idle_s=0.5)
+    made.append(ActivityTracker(profile, lambda: changes.append(made[0].activity.state)))
+    tracker, now = made[0], 100.0
+    with time_from(lambda: now):
+        tracker.signal(signal("idle"))
+        for _ in range(2):  # looked at twice, as after a resize
+            tracker.look("Do you trust", "")
+            now += 30
+        tracker.look("banner", "")  # it is gone, and the input box isn't drawn yet
+        tracker.signal(signal("idle"))
+        assert changes == ["onboarding", "unknown"]
+        tracker.look("> ", "")
+        now += 0.1
+        tracker.look("Do you trust", "")  # another one
+        now += 30
+        tracker.look("> ", "")
+        tracker.signal(signal("working"))
+        tracker.signal(signal("idle"))
+        assert ("busy" in changes, changes[-1], tracker.worked) == (False, "idle", 0)
+        now += own_start.BOX_WITHIN_S
+        tracker.signal(signal("working"))
+        assert changes[-1] == "busy"
+
+
 def test_the_same_state_keeps_its_since_and_makes_no_event(tracker: ActivityTracker, changes: list[str]) -> None:
     tracker.signal(signal("working"))
     since = tracker.activity.since
