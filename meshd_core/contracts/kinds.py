@@ -271,6 +271,9 @@ class Run(Struct, frozen=True):
     env: Mapping[str, str]
     """The environment at launch; empty after an adoption, where only `meta` is known."""
     meta: Mapping[str, str]
+    """`Launch.meta`."""
+    found_out: Mapping[str, str] = field(default_factory=dict)
+    """After an adoption: the last `resume_meta` of this run's session in an earlier daemon, so newer than `meta`."""
 
 
 class Turn(Struct, frozen=True):

@@ -21,7 +21,7 @@ from meshd_core.slots.ending import KILL_GRACE_S, KeeperLink, RunEnder
 from meshd_core.slots.launch import Launcher
 from meshd_core.slots.output import Output
 from meshd_core.slots.restart_policy import RestartBudget, wants_restart
-from meshd_core.slots.run_record import RunRecord, Then
+from meshd_core.slots.run_record import EARLIER_RUNS, RunRecord, Then
 from meshd_core.types import ExitStatus, Size, Status
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 _LAST_READ_BYTES = 16 * 1024 * 1024
 _KEY_PAUSE_S = 0.1
 _REDRAW_PAUSE_S = 0.2
-_EARLIER_RUNS = 8
-"""More than may follow each other unasked before the slot is `failed`."""
 _RAW_BASE = "meshd.raw_base"
 """Key in a run's meta: the raw journal offset at which the run began."""
 
@@ -72,7 +70,7 @@ class Lifecycle:
         self._ender = RunEnder(keeper, self._name)
         self._sweep_grace_s = KILL_GRACE_S
         self._last_meta: dict[str, str] = {}
-        self._earlier_meta: deque[dict[str, str]] = deque(maxlen=_EARLIER_RUNS)
+        self._earlier_meta: deque[dict[str, str]] = deque(maxlen=EARLIER_RUNS)
         self.status: Status = "stopped"
         self.child: ChildInfo | None = None
         self.master: Master | None = None
@@ -111,6 +109,11 @@ class Lifecycle:
     def remember(self, meta: Mapping[str, str]) -> None:
         """What a later start with `resume` needs, beside what the run was launched with."""
         self._last_meta.update(meta)
+
+    def recall(self, record: RunRecord) -> None:
+        """What an earlier daemon knew of the last runs."""
+        self.remember(record.resume)
+        self._earlier_meta = deque(record.earlier, maxlen=EARLIER_RUNS)
 
     # -- commands --
 
@@ -152,7 +155,8 @@ class Lifecycle:
         """
         async with self._lock:
             # What the agent's session had found out is newer than what the run was launched with.
-            self._last_meta = {**child.meta, **record.resume}
+            self._last_meta = dict(child.meta)
+            self.recall(record)
             base = int(child.meta.get(_RAW_BASE, "0"))
             backlog, fd = await self._keeper.client.attach(child.run)
             size = None if fd is None else terminal_size(fd)  # it may have been resized since its start

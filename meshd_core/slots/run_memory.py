@@ -24,9 +24,9 @@ class RunMemory:
         self.judged_to = 0
         self._file.note_start(section)
 
-    def began(self) -> None:
+    def began(self, run: str) -> None:
         """The run that was about to start lives."""
-        self._file.note_begin()
+        self._file.note_begin(run)
 
     def extras(self, section: SlotSection) -> tuple[dict[str, str], dict[str, str]]:
         """What the run that is about to start gets beside its launch: variables, and meta for the next daemon."""
@@ -39,6 +39,9 @@ class RunMemory:
     def take_over(self, child: ChildInfo, section: SlotSection) -> RunRecord:
         """A run of an earlier daemon goes on here; its record."""
         record = self._file.read() or RunRecord(section=section)
+        if record.run not in (child.run, None):  # the earlier daemon died between its start and the note of it
+            self._file.note_begin(child.run)
+            record = self._file.record or record
         self.judged_to = record.judged_to
         if section.api != "none" and (digest := child.meta.get(_TOKEN_DIGEST)) is not None:
             self._agents.take_up(self._slot, digest, section.api)
@@ -62,6 +65,11 @@ class RunMemory:
     def resumable(self, meta: Mapping[str, str]) -> None:
         """What a later start needs to go on with the run's conversation, by what is known now."""
         self._file.note_resume(meta)
+
+    @property
+    def found_out(self) -> Mapping[str, str]:
+        """What `resumable` was told of the present run, by an earlier daemon as well."""
+        return {} if self._file.record is None else self._file.record.resume
 
     def stopping(self, run: str | None, then: Then = None) -> None:
         """`run` is about to be stopped, for good or as half of a restart; None: it has ended."""

@@ -21,6 +21,8 @@ Then = Literal["start", "resume"] | None
 log = logging.getLogger(__name__)
 
 RECORD_NAME = "run.json"
+EARLIER_RUNS = 8
+"""So many are remembered: more than may follow each other unasked before the slot is `failed`."""
 ENV_DIGEST = "meshd.env"
 """Key in a run's meta, so in the keeper's memory: the values of `env` may be secrets and never go to disk."""
 
@@ -35,8 +37,12 @@ class RunRecord(Struct, frozen=True):
     """The run that was being stopped."""
     then: Then = None
     agent_version: str | None = None
+    run: str | None = None
+    """The run that `resume` is of."""
     resume: dict[str, str] = {}
     """What the agent's session says that a resume needs."""
+    earlier: tuple[dict[str, str], ...] = ()
+    """Likewise of the runs before it, the newest first: the last one may never have been used."""
 
 
 class RunFile:
@@ -44,51 +50,58 @@ class RunFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._record: RunRecord | None = None
+        self.record: RunRecord | None = None
+        """As it was read or written last."""
 
     def read(self) -> RunRecord | None:
         """None: there is none, or none that this version can read."""
         try:
-            self._record = msgspec.json.decode(self._path.read_bytes(), type=RunRecord)
+            self.record = msgspec.json.decode(self._path.read_bytes(), type=RunRecord)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            self._record = None
-        return self._record
+            self.record = None
+        return self.record
 
     def note_start(self, section: SlotSection) -> None:
         """A run is about to be started with `section`. If it never begins, a resume goes on with the one before."""
-        before = self._record or self.read()
-        same = before is not None and before.section.kind == section.kind
-        self._write(RunRecord(section=_shown(section), resume=before.resume if before is not None and same else {}))
+        before = self.record or self.read()
+        record = RunRecord(section=_shown(section))
+        if before is not None and before.section.kind == section.kind:
+            record = replace(record, run=before.run, resume=before.resume, earlier=before.earlier)
+        self._write(record)
 
-    def note_begin(self) -> None:
-        """It has begun: the conversation before is no longer its own."""
-        if self._record is not None:
-            self._write(replace(self._record, resume={}))
+    def note_begin(self, run: str) -> None:
+        """It has begun as `run`: the conversation before is no longer its own."""
+        if (record := self.record) is None:
+            return
+        earlier = record.earlier
+        if record.resume and earlier[:1] != (record.resume,):
+            earlier = (record.resume, *earlier)[:EARLIER_RUNS]
+        self._write(replace(record, run=run, resume={}, earlier=earlier))
 
     def note_change(self, section: SlotSection, judged_to: int) -> None:
         """The run that lives has `section` from now on."""
-        before = self._record or RunRecord(section=section)
+        before = self.record or RunRecord(section=section)
         self._write(replace(before, section=_shown(section), judged_to=judged_to))
 
     def note_version(self, version: str) -> None:
         """The run that lives is of this version of its agent."""
-        if self._record is not None:
-            self._write(replace(self._record, agent_version=version))
+        if self.record is not None:
+            self._write(replace(self.record, agent_version=version))
 
     def note_resume(self, meta: Mapping[str, str]) -> None:
         """What a start needs that goes on with the conversation of the run that lives."""
-        if self._record is not None:
-            self._write(replace(self._record, resume=dict(meta)))
+        if self.record is not None:
+            self._write(replace(self.record, resume=dict(meta)))
 
     def note_stop(self, run: str | None, then: Then) -> None:
         """`run` is about to be stopped; None: it has ended."""
-        if self._record is not None:
-            self._write(replace(self._record, ending=run, then=then))
+        if self.record is not None:
+            self._write(replace(self.record, ending=run, then=then))
 
     def _write(self, record: RunRecord) -> None:
-        if record == self._record:
+        if record == self.record:
             return
-        self._record = record
+        self.record = record
         temporary = self._path.with_name(f"{self._path.name}.new")
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

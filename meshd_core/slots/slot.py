@@ -291,7 +291,7 @@ class Slot:
         """No run of this slot is left: what an earlier daemon had queued can't be typed any more."""
         if (record := self._memory.last_run(self.section)) is not None:
             self._ran_before = True
-            self._life.remember(record.resume)
+            self._life.recall(record)
         self.queue.load()
         self.queue.agent_exited(exit_text(self.name))
 
@@ -336,12 +336,12 @@ class Slot:
     def _run_began(self, child: ChildInfo, adopted: bool) -> None:
         self._prompts.begin(0 if adopted else self.feed.last_n())
         if not adopted:
-            self._memory.began()
+            self._memory.began(child.run)
             self._tracker.reset()
             self._keyboard.unsent = False
         run = Run(
             slot=self.name, pid=child.pid, started_at_ms=child.started_at_ms, cwd=str(self.launcher.folder()),
-            env={}, meta=child.meta,
+            env={}, meta=child.meta, found_out=self._memory.found_out,
         )  # fmt: skip
         self._channel.open(run, adopted)
         typist = Typist(self._keyboard, self.profile, self._prompts.noting(self.queue.record), self._channel.finished)

@@ -1,5 +1,6 @@
 """A conversation goes on after a crash of its agent, of the daemon, and of both, if the slot's `resume` says so."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -47,6 +48,29 @@ def meshd_agent_kinds(ctx):
     return [Talker()]
 """
 
+FIRST = """
+    def _first(self):
+        # Only the first run of all is talked to.
+        talked = pathlib.Path(__file__).with_name("talked")
+        if talked.exists():
+            return None
+        talked.touch()
+        return uuid.uuid4().hex
+
+"""
+
+CHANGES = """
+    async def _changes(self, report):
+        # A file says which conversation the agent is in.
+        now = pathlib.Path(__file__).with_name("now")
+        while True:
+            if now.exists():
+                self._talk = now.read_text() or self._talk
+            report(Observation(source="api", rule="talker", state="idle"))
+            await asyncio.sleep(0.1)
+
+"""
+
 
 def slot(resume: bool) -> str:
     return f'[[slots]]\nname = "one"\nkind = "talker"\nresume = {str(resume).lower()}\n'
@@ -55,6 +79,12 @@ def slot(resume: bool) -> str:
 def talks(daemon: DaemonProcess) -> list[str]:
     """What each run was about, as it said itself."""
     return [line.removeprefix("about ") for line in daemon.lines("one") if line.startswith("about ")]
+
+
+def resumable(daemon: DaemonProcess) -> str | None:
+    """What the conversation of the present run is called, on disk."""
+    found: str | None = json.loads(next(daemon.state.rglob("run.json")).read_bytes())["resume"].get("talk")
+    return found
 
 
 def crash(daemon: DaemonProcess) -> None:
@@ -73,7 +103,7 @@ def runs(eventually: Any) -> Any:
     def wait(daemon: DaemonProcess, count: int) -> list[str]:
         eventually(lambda: len(talks(daemon)) == count, 20, lambda: (talks(daemon), daemon.log.read_text()[-2000:]))
         assert daemon.wait_for("one", "idle").activity.state == "idle"
-        eventually(lambda: '"talk"' in next(daemon.state.rglob("run.json")).read_text())
+        eventually(lambda: resumable(daemon) is not None)
         return talks(daemon)
 
     return wait
@@ -141,13 +171,61 @@ def test_a_resume_by_hand_goes_on_with_what_was_said_before_an_unasked_start(
     )
     daemon = make_daemon(slot(False), install(short_tmp, "talker", once))
     eventually(lambda: daemon.wait_for("one", "idle").activity.state == "idle")
-    eventually(lambda: '"talk"' in next(daemon.state.rglob("run.json")).read_text())
+    eventually(lambda: resumable(daemon) is not None)
     for count in (2, 3):
         crash(daemon)
         eventually(lambda count=count: talks(daemon) == ["nothing yet"] * count, 20)
     daemon.call("POST", "/restart/one", {"resume": True})
     eventually(lambda: len(talks(daemon)) == 4, 20)
     assert talks(daemon)[3] != "nothing yet"
+
+
+def test_what_was_said_before_an_unasked_start_outlives_the_daemon(
+    make_daemon: Any, short_tmp: Path, eventually: Any
+) -> None:
+    once = PLUGIN.replace("or uuid.uuid4().hex", "or self._first()")
+    once = once.replace("    def resume_meta", FIRST + "    def resume_meta")
+    daemon = make_daemon(slot(False), install(short_tmp, "talker", once))
+    eventually(lambda: resumable(daemon) is not None)
+    for count in (2, 3):
+        crash(daemon)
+        eventually(lambda count=count: talks(daemon) == ["nothing yet"] * count, 20)
+    assert daemon.wait_for("one", "idle").activity.state == "idle"
+    daemon.kill()
+    daemon.start()  # takes the third agent over
+    daemon.call("POST", "/restart/one", {"resume": True})
+    eventually(lambda: len(talks(daemon)) == 4, 20)
+    first = talks(daemon)[3]
+    assert first != "nothing yet"
+    daemon.shutdown()
+    daemon.start()
+    eventually(lambda: len(talks(daemon)) == 5, 20)
+    daemon.call("POST", "/restart/one", {"resume": True})  # of one that was never talked to, either
+    eventually(lambda: len(talks(daemon)) == 6, 20)
+    assert talks(daemon)[4:] == ["nothing yet", first]
+
+
+def test_an_agent_that_went_back_to_an_earlier_conversation_while_no_daemon_was_there_is_resumed_with_that(
+    make_daemon: Any, short_tmp: Path, eventually: Any
+) -> None:
+    told = PLUGIN.replace("self._talk = run.meta.get", "self._talk = run.found_out.get('talk') or run.meta.get")
+    told = told.replace("    def resume_meta", CHANGES + "    def resume_meta").replace("await asyncio.sleep(0.3)", "")
+    told = told.replace("self._talk = self._talk or uuid.uuid4().hex", "await self._changes(report)")
+    daemon = make_daemon(slot(False), install(short_tmp, "talker", told))
+    now = next(short_tmp.rglob("talker.py")).with_name("now")
+    now.write_text("a")
+    eventually(lambda: resumable(daemon) == "a")
+    daemon.call("POST", "/restart/one", {"resume": True})
+    eventually(lambda: resumable(daemon) == "a" and len(talks(daemon)) == 2)
+    now.write_text("b")
+    eventually(lambda: resumable(daemon) == "b")
+    daemon.kill()
+    now.write_text("a")
+    daemon.start()
+    eventually(lambda: resumable(daemon) == "a")
+    daemon.call("POST", "/restart/one", {"resume": True})
+    eventually(lambda: len(talks(daemon)) == 3, 20)
+    assert talks(daemon) == ["nothing yet", "a", "a"]
 
 
 def test_a_start_that_fails_forgets_no_conversation(make: Any, runs: Any, short_tmp: Path, eventually: Any) -> None:

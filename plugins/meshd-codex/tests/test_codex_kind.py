@@ -92,6 +92,19 @@ def test_the_version_is_known_from_the_package_that_the_program_belongs_to(tmp_p
     assert "version" not in KIND.launch(spec(tmp_path, env=env)).meta
 
 
+def test_an_adopted_run_is_resumed_with_the_conversation_that_was_found_out() -> None:
+    run = Run(
+        slot="c",
+        pid=1,
+        started_at_ms=0,
+        cwd="/",
+        env={},
+        meta={"codex_home": "/", "thread": "a"},
+        found_out={"thread": "b"},
+    )
+    assert KIND.session(run).resume_meta() == {"thread": "b"}
+
+
 def test_a_run_without_our_facts_has_no_channels() -> None:
     run = Run(slot="c", pid=1, started_at_ms=0, cwd="/", env={}, meta={})
     assert not isinstance(KIND.session(run), CodexSession)

@@ -53,6 +53,19 @@ def test_resuming_continues_a_conversation_that_has_a_log_and_else_begins_one(tm
     assert launch.meta["session_id"] == LAST
 
 
+def test_an_adopted_run_is_resumed_with_the_conversation_that_was_found_out() -> None:
+    run = Run(
+        slot="g",
+        pid=1,
+        started_at_ms=0,
+        cwd="/",
+        env={},
+        meta={"gemini_home": "/", "session_id": "a"},
+        found_out={"session_id": "b"},
+    )
+    assert KIND.session(run).resume_meta() == {"session_id": "b"}
+
+
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     package = tmp_path / "node_modules/@google/gemini-cli"
     (package / "bundle").mkdir(parents=True)

@@ -71,6 +71,19 @@ def test_a_port_in_the_slots_arguments_is_used(args: tuple[str, ...]) -> None:
     assert (launch.meta["port"], launch.meta["password"]) == ("5005", "own")
 
 
+def test_an_adopted_run_is_resumed_with_the_conversation_that_was_found_out() -> None:
+    run = Run(
+        slot="o",
+        pid=1,
+        started_at_ms=0,
+        cwd="/",
+        env={},
+        meta={"port": "1", "conversation": "a"},
+        found_out={"conversation": "b"},
+    )
+    assert KIND.session(run).resume_meta() == {"conversation": "b"}
+
+
 def test_a_run_without_our_facts_has_no_channels() -> None:
     run = Run(slot="o", pid=1, started_at_ms=0, cwd="/", env={}, meta={})
     assert not isinstance(KIND.session(run), OpenCodeSession)

@@ -44,7 +44,8 @@ class ClaudeKind(AgentKind):
         config_dir = run.meta.get(CONFIG_DIR)
         if config_dir is None:
             return AgentSession()
-        return ClaudeSession(run.pid, run.started_at_ms, Path(config_dir), run.meta.get(SESSION_ID))
+        session_id = run.found_out.get(SESSION_ID, run.meta.get(SESSION_ID))
+        return ClaudeSession(run.pid, run.started_at_ms, Path(config_dir), session_id)
 
 
 def config_folder(env: Mapping[str, str]) -> Path:

@@ -42,7 +42,8 @@ class CodexKind(AgentKind):
         if HOME not in run.meta:
             return AgentSession()
         home = Path(run.meta[HOME])
-        return CodexSession(run.pid, run.started_at_ms, run.meta.get(THREAD), run.meta.get(VERSION), home)
+        thread = run.found_out.get(THREAD, run.meta.get(THREAD))
+        return CodexSession(run.pid, run.started_at_ms, thread, run.meta.get(VERSION), home)
 
 
 def codex_home(env: Mapping[str, str]) -> Path:

@@ -42,7 +42,8 @@ class GeminiKind(AgentKind):
     def session(self, run: Run) -> AgentSession:
         home, session_id = run.meta.get(HOME), run.meta.get(SESSION_ID)
         folder = None if home is None else Path(home)
-        return GeminiSession(folder, session_id, run.meta.get(VERSION), run.started_at_ms)
+        goes_on_as = run.found_out.get(SESSION_ID, session_id)
+        return GeminiSession(folder, session_id, run.meta.get(VERSION), run.started_at_ms, goes_on_as)
 
 
 def gemini_home(env: Mapping[str, str]) -> Path:

@@ -18,11 +18,13 @@ class GeminiSession(AgentSession):
     """One run; all is what is known from its launch."""
 
     def __init__(
-        self, home: Path | None, session_id: str | None, version: str | None, started_at_ms: int = 0
+        self, home: Path | None, session_id: str | None, version: str | None, started_at_ms: int = 0,
+        goes_on_as: str | None = None,
     ) -> None:  # fmt: skip
+        """`goes_on_as`: the conversation that it was in last, if it is known to be another one."""
         self._home, self._session_id, self._version = home, session_id, version
         self._started_at_ms = started_at_ms
-        self._goes_on_as = session_id
+        self._goes_on_as = goes_on_as or session_id
 
     def resume_meta(self) -> Mapping[str, str]:
         """The conversation that was last read: /clear begins another one."""

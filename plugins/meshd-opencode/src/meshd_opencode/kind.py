@@ -56,7 +56,8 @@ class OpenCodeKind(AgentKind):
             return AgentSession()
         address = Address(int(port), run.meta.get(USERNAME, ""), run.meta.get(PASSWORD, ""))
         adopted = time.time() * 1000 - run.started_at_ms > READY_MS
-        return OpenCodeSession(address, adopted, run.started_at_ms, run.meta.get(CONVERSATION), run.meta.get(VERSION))
+        conversation = run.found_out.get(CONVERSATION, run.meta.get(CONVERSATION))
+        return OpenCodeSession(address, adopted, run.started_at_ms, conversation, run.meta.get(VERSION))
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:

@@ -52,7 +52,7 @@ class OpenCodeSession(AgentSession):
         version: str | None = None,
     ) -> None:  # fmt: skip
         """`adopted`: it runs for a while, so that an idle server is an idle agent, whatever the daemon before saw.
-        `resumed`: the conversation that was. `version`: if it is known before the API tells it.
+        `resumed`: the conversation that was, or that it was in last. `version`: if it is known before the API tells it.
         """
         self._address, self._started_at_ms, self._resumed = address, started_at_ms, resumed
         self._state = AgentState(worked=adopted)
