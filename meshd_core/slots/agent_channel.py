@@ -45,6 +45,8 @@ class AgentChannel:
         self._reading: asyncio.Task[None] | None = None
         self.version: str | None = None
         self._resumable: dict[str, str] = {}
+        self.opened = asyncio.Event()
+        """Set while a run has its session. An adoption takes in what its agent wrote meanwhile before that."""
 
     def open(self, run: Run, adopted: bool) -> None:
         """A run begins, or was adopted: then what it was launched with may be known better already."""
@@ -57,6 +59,7 @@ class AgentChannel:
             self._session = AgentSession()
         self._resumable = self._resume_meta() if adopted else {}
         self._watch = self._spawn_task(self._follow(self._session), f"session {self._slot}")
+        self.opened.set()
 
     def _resume_meta(self) -> dict[str, str]:
         try:
@@ -67,6 +70,7 @@ class AgentChannel:
 
     def close(self) -> None:
         """The run ended, or the daemon leaves."""
+        self.opened.clear()
         for task in (self._watch, self._reading):
             if task is not None:
                 task.cancel()

@@ -217,9 +217,9 @@ class Output:
             lost, self._lost = self._transcript.lost - self._lost, self._transcript.lost
             self.gap(Gap(lost_lines=lost, lost_bytes=0))
 
-    def _feed_chain(self, lines: Sequence[tuple[str, int]]) -> None:
+    def _feed_chain(self, lines: Sequence[tuple[str, int]], whole: bool = True) -> None:
         if lines:
-            self._publish(self._chain.feed(lines))
+            self._publish(self._chain.feed(lines, whole=whole))
             self._await_more()
 
     def _await_more(self) -> None:

@@ -19,6 +19,8 @@ WAIT_S = 5.0
 """OpenCode's own API needs 0.01 s for an answer on an idle machine, and up to 3 s on one with a load of 10."""
 _PAUSE_S = 0.1
 """Twice as long after each time: the records may be long."""
+_SESSION_WITHIN_S = 60.0
+"""An adoption takes in a long backlog before the agent's session is there to be asked."""
 _MAX_LINES = 2000
 
 Line = tuple[str, int]
@@ -39,10 +41,12 @@ class UnseenRows:
         self._asking: asyncio.Task[None] | None = None
 
     def open(
-        self, tell: Callable[[Sequence[Line]], None], fill: Callable[[int, Sequence[str]], int],
+        self, tell: Callable[[Sequence[Line], bool], None], fill: Callable[[int, Sequence[str]], int],
         lost: Callable[[], None],
     ) -> None:  # fmt: skip
-        """`tell` publishes lines; `fill` tells the transcript what was unseen; `lost` says that rows are missing."""
+        """`tell` publishes lines, and is told whether none of the same bytes are to follow; `fill` tells the transcript
+        what was unseen; `lost` says that rows are missing.
+        """
         self._tell, self._fill, self._lost = tell, fill, lost
 
     @property
@@ -54,7 +58,7 @@ class UnseenRows:
         """Tell `lines`, at once or once it is known what was above them."""
         if not self._held:
             at = next((index for index, (text, _) in enumerate(lines) if isinstance(text, Unseen)), len(lines))
-            self._tell(lines[:at])
+            self._tell(lines[:at], at == len(lines))
             lines = lines[at:]
         now = asyncio.get_running_loop().time()
         for text, _ in lines:
@@ -83,6 +87,12 @@ class UnseenRows:
 
     async def _answer_all(self) -> None:
         loop = asyncio.get_running_loop()
+        if not self._channel.opened.is_set():
+            async with asyncio.timeout(_SESSION_WITHIN_S):
+                await self._channel.opened.wait()
+            for text, _ in self._held:
+                if isinstance(text, Unseen):
+                    text.since = loop.time()
         mark, pause = None, _PAUSE_S
         while self._held:
             if self._held[0][0] is not mark:
@@ -127,7 +137,7 @@ class UnseenRows:
                     other.at += moved
         elif missing is None and mark.lost:
             self._lost()
-        self._tell([*((text, at) for text in missing or ()), *below])
+        self._tell([*((text, at) for text in missing or ()), *below], not self._held)
 
 
 def last_turn(messages: Sequence[Message]) -> tuple[str, str]:

@@ -120,6 +120,7 @@ class OutputChain:
         self._safe = self._last = start
         self._emitted = 0
         self._skip = 0
+        self._whole = True
         self._told: list[str] = []
         self._told_until = 0
 
@@ -144,21 +145,23 @@ class OutputChain:
         """
         self._told, self._told_until = list(texts), head
 
-    def feed(self, lines: Sequence[tuple[str, int]]) -> list[OutLine]:
+    def feed(self, lines: Sequence[tuple[str, int]], *, whole: bool = True) -> list[OutLine]:
         """What may be shown of `lines` (text, raw_end), oldest first.
 
         The `raw_end` of a result is the newest offset at which no filter held anything back, `skip` the lines that were
-        emitted since. Lines that share a `raw_end` and are fed together count as one step.
+        emitted since. Lines that share a `raw_end` and are fed together count as one step; not `whole`: others that
+        belong to the last step will be fed later.
         """
+        self._whole = whole
         out: list[OutLine] = []
         final = len(lines) - 1
         for index, (text, raw_end) in enumerate(lines):
-            whole = index == final or lines[index + 1][1] != raw_end
+            ends = whole if index == final else lines[index + 1][1] != raw_end
             self._last = raw_end
             if not self._stages:
-                self._emit(out, (text,), safe=whole)
+                self._emit(out, (text,), safe=ends)
             else:
-                self._emit(out, self._through((text,), 0), safe=whole and not self._held())
+                self._emit(out, self._through((text,), 0), safe=ends and not self._held())
         return out
 
     @property
@@ -178,7 +181,7 @@ class OutputChain:
             result += self._through(stage.idle(), index + 1)
         out: list[OutLine] = []
         if result:
-            self._emit(out, result, safe=not self._held())
+            self._emit(out, result, safe=self._whole and not self._held())
         return out
 
     def flush(self) -> list[OutLine]:
@@ -187,7 +190,7 @@ class OutputChain:
         for index, stage in enumerate(self._stages):
             result += self._through(stage.flush(), index + 1)
         out: list[OutLine] = []
-        self._emit(out, result, safe=True)
+        self._emit(out, result, safe=self._whole)
         for stage in self._stages:
             stage.open()
         return out

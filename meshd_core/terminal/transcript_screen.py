@@ -127,7 +127,9 @@ class ScreenTrack:
         before, self._rows, self._last = self._rows, rows, sample
         out: list[str] = []
         scrolled = list(sample.scrolled)
+        replayed = self._replayed
         start, first, sure = self._place(scrolled, rows, before, now, out)
+        stands = replayed and start < self.tape.end
         while self._alternate and first and self._stays(rows[0], before):
             rows, first = rows[1:], first - 1
         every = scrolled + rows
@@ -141,6 +143,8 @@ class ScreenTrack:
                 self._reappeared(row, place) if earlier is None else place
                 for row, place, earlier in zip(every, placed, places, strict=True)
             ]
+        if stands:
+            self._reappear_until = now  # The screen is as it was: what comes now is drawn by the agent.
         if every:
             self._lost_place = False
         starts = [*walk.starts, 0]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshd_core.testing.daemon import DaemonProcess
+from meshd_core.types import SlotDetail
 from tests.daemon.plugin_files import install
 
 KIND = """
@@ -51,17 +52,24 @@ class Drawing:
         slots = f"[[slots]]\nname = 's'\nkind = 'ends'\nrows = 10\ncols = 60\ncommand = ['sh', '-c', '{script}']\n"
         self.daemon = DaemonProcess(folder, slots, {**plugin, "WORDS": str(self._words)})
 
-    def draw(self, rows: list[str]) -> None:
-        """Have exactly these rows on the screen."""
-        text = "".join(f"\x1b[{y + 1};1H\x1b[K{row}" for y, row in enumerate([*rows, *[""] * (10 - len(rows))]))
+    def draw(self, *screens: list[str]) -> None:
+        """Have exactly these rows on the screen, one screen right after the other."""
+        frames = []
+        for rows in screens:
+            text = "".join(f"\x1b[{y + 1};1H\x1b[K{row}" for y, row in enumerate([*rows, *[""] * (10 - len(rows))]))
+            frames.append(f"\x1b[?2026h{text}\x1b[?2026l")
         with self._pipe.open("a") as pipe:
-            pipe.write(f"\x1b[?2026h{text}\x1b[?2026l")
+            pipe.write("".join(frames))
 
     def say(self, *messages: tuple[str, str]) -> None:
         """What its records have from now on."""
         new = self._words.with_suffix(".new")
         new.write_text(json.dumps(messages))
         new.replace(self._words)
+
+    def gaps(self) -> int:
+        """How often this daemon told that rows are missing."""
+        return self.daemon.get("/slots/s", SlotDetail).counters.gaps
 
     def lines(self, last: str) -> list[str]:
         """The lines, once `last` is there."""
@@ -166,7 +174,9 @@ def test_what_was_filled_in_is_not_told_again_by_a_kill_nor_when_it_is_drawn_lat
     assert one.lines("the end of it all") == [PROMPT, *SAID, "the end of it all"]
 
 
-def test_rows_that_wait_are_told_when_the_daemon_is_killed_meanwhile(drawing: Callable[[], Drawing]) -> None:
+def test_rows_that_wait_are_asked_for_anew_when_the_daemon_is_killed_meanwhile(
+    drawing: Callable[[], Drawing],
+) -> None:
     one = drawing()
     one.say(("user", "another prompt"), ("agent", "other words"))
     one.draw(SAID[-10:])
@@ -174,7 +184,24 @@ def test_rows_that_wait_are_told_when_the_daemon_is_killed_meanwhile(drawing: Ca
     one.daemon.kill()
     one.say(("user", PROMPT[2:]), ("agent", "\n".join(SAID)))
     one.daemon.start()
-    told = one.lines(SAID[-1])
-    assert told[0] == PROMPT
-    assert told[-10:] == SAID[-10:]
-    assert len(told) == len(set(told))
+    assert one.lines(SAID[-1]) == [PROMPT, *SAID]
+
+
+def test_what_is_missing_is_told_when_the_daemon_is_killed_while_it_asks(drawing: Callable[[], Drawing]) -> None:
+    one = drawing()
+    one.say(("user", "another prompt"), ("agent", "other words"))
+    one.draw([PROMPT, "a row that no one has told yet"], SAID[-10:])
+    assert one.lines("a row that no one has told yet") == [PROMPT, "a row that no one has told yet"]
+    one.daemon.kill()
+    one.daemon.start()
+    assert one.lines(SAID[-1]) == [PROMPT, "a row that no one has told yet", *SAID[-10:]]
+    assert one.gaps() == 1
+
+
+def test_rows_that_went_by_while_no_daemon_was_there_are_asked_for(drawing: Callable[[], Drawing]) -> None:
+    one = drawing()
+    one.daemon.kill()
+    one.say(("user", PROMPT[2:]), ("agent", "\n".join(SAID)))
+    one.draw(SAID[-10:])
+    one.daemon.start()
+    assert one.lines(SAID[-1]) == [PROMPT, *SAID]
