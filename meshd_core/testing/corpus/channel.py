@@ -5,6 +5,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from meshd_core.contracts.kinds import AgentKind, AgentSession, Observation, Run
 from meshd_core.slots.agent_channel import MESSAGES_TIMEOUT_S
@@ -42,10 +43,17 @@ class Channel:
     def resume_meta(self) -> dict[str, str]:
         return dict(self._session.resume_meta())
 
+    def terminal_moved(self) -> None:
+        """The agent wrote something, as core tells a session: some look at their files seldom until then."""
+        self._on_loop(self._session.terminal_moved)
+
     def close(self) -> None:
-        with contextlib.suppress(RuntimeError):  # closed: the kind has neither channel nor records
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._on_loop(self._task.cancel)
         self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _on_loop(self, call: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # closed: the kind has neither channel nor records
+            self._loop.call_soon_threadsafe(call)
 
     def _run_loop(self) -> None:
         try:

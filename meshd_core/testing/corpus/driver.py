@@ -87,6 +87,7 @@ class Driver:
         started_ms = int(self.terminal.started * 1000)
         run = Run(spec.slot, self.terminal.pid, started_ms, spec.cwd, environment, launch.meta)
         self.channel = Channel(self.subject.kind, run)
+        self.terminal.on_output = self.channel.terminal_moved
 
     def restart(self, *, resume: bool) -> None:
         """Make the agent leave, and record its next run."""

@@ -162,6 +162,8 @@ def resume(d: Driver) -> None:
     d.submit("remember the kiwi")
     d.wait_turn_over()
     d.restart(resume=True)
+    # Some stand still for seconds, with their box drawn, before they load it.
+    d.wait_for_text("remember the kiwi")
     d.wait_ready()
     d.submit("what was it?")
     d.wait_turn_over()

@@ -13,6 +13,7 @@ import struct
 import termios
 import time
 import uuid
+from collections.abc import Callable
 
 from meshd_core.pty.launch import launch
 from meshd_core.pty.messages import SpawnSpec
@@ -43,6 +44,8 @@ class RecordedTerminal:
         launched = launch(spec, self._run)
         self.pid, self._master = launched.pid, launched.master
         self._text = ""
+        self.on_output: Callable[[], object] = lambda: None
+        """Called after each output of the program."""
         self.changed_at = 0.0
         """When the screen's text last changed."""
         self.ended: float | None = None
@@ -113,6 +116,7 @@ class RecordedTerminal:
         self._emulator.feed(data)
         if (text := self._emulator.text()) != self._text:
             self._text, self.changed_at = text, at
+        self.on_output()
 
     def _reap(self) -> None:
         if self.exit is None:

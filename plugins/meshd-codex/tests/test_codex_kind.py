@@ -56,9 +56,10 @@ def test_a_launch_starts_no_daemon_and_leaves_approvals_and_sandbox_alone(tmp_pa
 
 
 def test_the_slots_own_settings_win(tmp_path: Path) -> None:
-    given = ("--no-daemon", "-c", "check_for_update_on_startup=true")
+    given = ("--no-daemon", "-c", "check_for_update_on_startup=true", "--config=tui.alternate_screen=always")
     launch = KIND.launch(spec(tmp_path, args=given, env={"HOME": "/home/x"}))
-    assert launch.argv == ("codex", "-c", "notice.hide_rate_limit_model_nudge=true", *given)
+    own = ("-c", "notice.hide_rate_limit_model_nudge=true", "-c", "tui.show_tooltips=false")
+    assert launch.argv == ("codex", *own, *given)
     assert launch.meta["codex_home"] == "/home/x/.codex"
 
 

@@ -1,15 +1,20 @@
 """The demo agent with a model is recorded: what the recordings say is what happened."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from meshd_core.contracts.kinds import AgentSession, Observation, Run
 from meshd_core.terminal.emulator import Emulator
 from meshd_core.testing.corpus.cast import Cast, read_cast
 from meshd_core.testing.corpus.driver import ScenarioFailed, Subject
 from meshd_core.testing.corpus.recorder import record, save
 from meshd_core.testing.corpus.scenarios import SCENARIOS
 from meshd_core.testing.corpus.truth import Truth, acceptable, read_truth
+from meshd_core.testing.demo_kind import DemoKind
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
@@ -54,6 +59,30 @@ def test_one_prompt(demo: Subject, tmp_path: Path) -> None:
     path = save(cast, truth, tmp_path)
     assert read_cast(path) == cast
     assert read_truth(tmp_path / "demo-0.1.0/one-line.truth.json") == truth
+
+
+class _Listening(AgentSession):
+    """Reports once it has been told that the terminal moved."""
+
+    def __init__(self) -> None:
+        self._moved = asyncio.Event()
+
+    async def watch(self, report: Callable[[Observation], None]) -> None:
+        await self._moved.wait()
+        report(Observation("api", "moved", "idle"))
+
+    def terminal_moved(self) -> None:
+        self._moved.set()
+
+
+class _ListeningKind(DemoKind):
+    def session(self, run: Run) -> AgentSession:
+        return _Listening()
+
+
+def test_the_agents_channel_hears_of_its_output_as_in_a_slot(demo: Subject) -> None:
+    truth = record(msgspec.structs.replace(demo, kind=_ListeningKind()), BY_NAME["ready"])[1]
+    assert [report.observation.rule for report in truth.channel] == ["moved"]
 
 
 def test_many_lines_arrive_whole(demo: Subject) -> None:

@@ -1,4 +1,4 @@
-"""How Codex is started: without its own daemon, and with the dialogs off that no signal tells of."""
+"""How Codex is started: without its own daemon, with the dialogs off that no signal tells of, inline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,11 @@ SETTINGS = {
     # Both put a dialog before the prompt: Enter would install an update, or go on with another model.
     "check_for_update_on_startup": "false",
     "notice.hide_rate_limit_model_nudge": "true",
+    # On the alternate screen it draws the end of a burst and never the rows above it; 520 of 520 rows of an answer came
+    # without.
+    "tui.alternate_screen": "never",
+    # Without it, they come before a conversation as if somebody had said them.
+    "tui.show_tooltips": "false",
 }
 """Given as `-c`, for this run only, unless the slot's own arguments set them."""
 _CHOOSES_SESSION = ("resume", "fork")
