@@ -38,7 +38,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
 
     A group named `command` is what would be run, as far as the screen shows it; `options` matches where the options
     begin, if that is not behind the question; the first other group is the question.
-    Of a kind with `api_complete`, a dialog without question and options is told once its API has them, or after 0.9 s.
+    Of a kind with `api_complete`, a dialog without question and options is told once its API has them, or after 1.5 s.
     """
     options: tuple[DialogOption, ...] = ()
     """What the dialog offers. With `option_pattern`: which labels mean `accept` and `deny`, exactly; several may."""

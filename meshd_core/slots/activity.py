@@ -38,9 +38,9 @@ _WORDLESS: tuple[Source, ...] = ("signal", "title")
 _ADVICE = "answer what is on the agent's screen, with `meshd attach`"
 EMPTY_WITHIN_S = 1.0
 """A screen that was emptied has something on it again so soon (measured with opencode: 0.62 s), or it stays empty."""
-WORDS_WITHIN_S = 0.9
+WORDS_WITHIN_S = 1.5
 """So long a question without words is no dialog: the screen that has them is being drawn, or the API that has them
-(measured with opencode: 30 ms behind its screen) is about to tell."""
+(measured: codex draws it 0.9 s after it says that it is blocked, opencode's API tells 30 ms after its screen)."""
 UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
 
 
