@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from meshd_core.testing.daemon import DaemonProcess
+from meshd_core.testing.plugin_files import install
 from meshd_core.types import SlotDetail
-from tests.daemon.plugin_files import install
 
 PLUGIN = """
 import asyncio, pathlib, shlex, uuid

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from meshd_core.testing.daemon import DaemonProcess
+from meshd_core.testing.plugin_files import install
 from meshd_core.types import SlotDetail
-from tests.daemon.plugin_files import install
 
 KIND = """
 import json, os, pathlib

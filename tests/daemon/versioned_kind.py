@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.daemon import plugin_files
+from meshd_core.testing import plugin_files
 
 PLUGIN = """
 import msgspec

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,14 +131,16 @@ def server(short_tmp: Path) -> Iterator[NatsServer]:
 class Site:
     """One node with demo slots that log what they are typed."""
 
-    def __init__(self, folder: Path, name: str, slots: int, nats_table: str) -> None:
+    def __init__(
+        self, folder: Path, name: str, slots: int, nats_table: str, kind: str, env: Mapping[str, str]
+    ) -> None:  # fmt: skip
         folder.mkdir()
         self.folder = folder
         text = "".join(
-            f'[[slots]]\nname = "s{number}"\nkind = "demo"\nenv = {{ MESHD_DEMO_LOG = "{folder}/s{number}.jsonl" }}\n'
+            f'[[slots]]\nname = "s{number}"\nkind = "{kind}"\nenv = {{ MESHD_DEMO_LOG = "{folder}/s{number}.jsonl" }}\n'
             for number in range(slots)
         )
-        self.daemon = DaemonProcess(folder, text + nats_table)
+        self.daemon = DaemonProcess(folder, text + nats_table, env)
         config = self.daemon.config
         config.write_text(config.read_text().replace('name = "test"', f'name = "{name}"', 1))
         self.daemon.start()
@@ -153,10 +155,12 @@ class Site:
 def site(short_tmp: Path, server: NatsServer) -> Iterator[Callable[..., Site]]:
     made: list[Site] = []
 
-    def make(name: str = "n1", slots: int = 1, **options: Any) -> Site:
+    def make(
+        name: str = "n1", slots: int = 1, *, kind: str = "demo", env: Mapping[str, str] | None = None, **options: Any
+    ) -> Site:  # fmt: skip
         table = {"servers": [server.url], "ack_wait_s": 3} | options
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
-        made.append(Site(short_tmp / name, name, slots, f"[plugins.nats]\n{lines}"))
+        made.append(Site(short_tmp / name, name, slots, f"[plugins.nats]\n{lines}", kind, env or {}))
         return made[-1]
 
     yield make

@@ -3,13 +3,34 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meshd_core.testing.plugin_files import install
 from meshd_core.types import PluginList
 
 Eventually = Callable[..., None]
+FAILING_KIND = """
+from msgspec.structs import replace
+from meshd_core.api import AgentKind, AgentSession, hookimpl
+from meshd_core.testing.demo_kind import PROFILE
+
+class Session(AgentSession):
+    async def failure(self, turn):
+        return "no model today" if turn.prompt == "fail" else None
+
+class Failing(AgentKind):
+    profile = replace(PROFILE, name="failing")
+
+    def session(self, run):
+        return Session()
+
+@hookimpl
+def meshd_agent_kinds(ctx):
+    return [Failing()]
+"""
 
 
 def states(server: Any, ids: list[str]) -> Counter[str]:
@@ -201,6 +222,20 @@ def test_a_result_that_is_too_large_for_the_broker_is_cut(
     receipt = results["job-1"].receipt
     assert receipt is not None and receipt.reply is not None
     assert receipt.reply.startswith("line 1\nline 2\n") and len(receipt.reply) > 6000
+    eventually(lambda: server.waiting() == 0)
+
+
+def test_a_turn_that_ends_with_an_error_is_a_failed_job(
+    server: Any, site: Any, eventually: Eventually, short_tmp: Path
+) -> None:
+    site(kind="failing", env=install(short_tmp, "failing_kind", FAILING_KIND))
+    server.submit(("job-1", "hello"), ("job-2", "fail"), kind="failing")
+    eventually(lambda: len(states(server, ["job-1", "job-2"]).keys() & {"done", "failed"}) == 2)
+    results = server.results("job-1", "job-2")
+    assert (results["job-1"].state, results["job-2"].state) == ("done", "failed")
+    receipt = results["job-2"].receipt
+    assert receipt is not None and receipt.error is not None
+    assert (receipt.stage, receipt.error.code, receipt.error.message) == ("completed", "turn_failed", "no model today")
     eventually(lambda: server.waiting() == 0)
 
 
