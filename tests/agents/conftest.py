@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from meshd_core.slots.sanitize import refused, sanitize
+from meshd_core.slots.versions import profile_for_version
 from meshd_core.testing.cli_cache import PinnedCli
+from meshd_core.testing.corpus.subjects import installed_kinds
 from meshd_core.testing.daemon import DaemonProcess
 from meshd_core.testing.model_backend import ModelBackend
 from tests.agents.slots import HOMES, PINS, agent_slot
@@ -93,6 +96,11 @@ class AgentUnderTest:
     ) -> None:
         self.name, self.version, self.cwd, self.slot = name, version, folder / "work", slot
         self.daemon, self.backend = daemon, backend
+
+    def may_not_be_typed(self, text: str) -> bool:
+        """Whether the kind's data for this version say that nothing makes `text` plain."""
+        rules = profile_for_version(installed_kinds()[self.name].profile, self.version).sanitize
+        return refused(sanitize(text, rules)[0], rules) is not None
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ def _canaries(agent: Any) -> list[str]:
 def _sent(agent: Any, trap: Trap, tally: Tally) -> str | None:
     """Send one; what was wrong with what came of it."""
     before = len(agent.backend.prompts())
-    refused = trap.refused or not {agent.name, f"{agent.name}-{agent.version}"}.isdisjoint(trap.refused_by)
+    refused = trap.refused or agent.name in trap.refused_by or agent.may_not_be_typed(trap.text)
     try:
         receipt: Receipt = agent.daemon.inject(agent.name, trap.text)
     except HttpFailure as failure:

@@ -98,8 +98,8 @@ def test_markdown_comes_back_as_the_model_wrote_it(agent: Any) -> None:
 @pytest.mark.parametrize("text", ["!touch forbidden", "look at @nothing"])
 def test_a_prompt_that_the_input_box_would_interpret_is_taken_as_text(agent: Any, text: str) -> None:
     idle(agent)
-    if text.startswith("!") and (agent.name, agent.version) == ("codex", "0.164.0"):
-        with pytest.raises(HttpFailure):  # it would run the command whatever stands before it
+    if agent.may_not_be_typed(text):  # it would run the command whatever stands before it
+        with pytest.raises(HttpFailure):
             agent.daemon.inject(agent.name, text)
     else:
         receipt = agent.daemon.inject(agent.name, text)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 class Trap(NamedTuple):
     """One prompt. `refused`: there is nothing in it that could be submitted; `refused_by`: these agents would take it
-    for a command that they don't know or that nothing makes plain, or for the one that ends them; also as
-    `codex-0.164.0`.
+    for a command that they don't know, or for the one that ends them. What else a version of an agent can't be given as
+    text, as codex 0.164.0 a leading `!`, its kind's data say.
     """
 
     name: str
@@ -23,22 +23,20 @@ _LINES = "\n".join(f"line {number} of three hundred; äöü 日本 🎉" for num
 _CODE = 'def f(x):\n\tif x > 0:\n\t\treturn "a\\tb"\n\treturn None  # the end'
 _BIG = "".join(f"{number:06d} is a row of a big paste, as long as a row of a log would be\n" for number in range(2800))
 
-_TRIMS_FIRST = ("codex-0.164.0",)
-"""It runs a shell command whatever blanks stand before its mark."""
 TRAPS = (
     Trap("plain", "a plain prompt"),
     # What some input boxes run as a shell command.
-    Trap("bang", "!touch canary-bang", refused_by=_TRIMS_FIRST),
-    Trap("bang-space", "! touch canary-bang-space", refused_by=_TRIMS_FIRST),
-    Trap("bang-blank-before", " !touch canary-one-blank", refused_by=_TRIMS_FIRST),
-    Trap("bang-newline-before", "\n!touch canary-newline", refused_by=_TRIMS_FIRST),
-    Trap("bang-tab-before", "\t!touch canary-tab", refused_by=_TRIMS_FIRST),
-    Trap("bang-alone", "!", refused_by=_TRIMS_FIRST),
-    Trap("bang-bang", "!!", refused_by=_TRIMS_FIRST),
+    Trap("bang", "!touch canary-bang"),
+    Trap("bang-space", "! touch canary-bang-space"),
+    Trap("bang-blank-before", " !touch canary-one-blank"),
+    Trap("bang-newline-before", "\n!touch canary-newline"),
+    Trap("bang-tab-before", "\t!touch canary-tab"),
+    Trap("bang-alone", "!"),
+    Trap("bang-bang", "!!"),
     Trap("bang-second-line", "first this\n!touch canary-second-line"),
-    Trap("bang-after-control", "\x01!touch canary-control", refused_by=_TRIMS_FIRST),
+    Trap("bang-after-control", "\x01!touch canary-control"),
     Trap("bang-zero-width", "\u200b!touch canary-zero-width"),
-    Trap("bang-no-break-space", "\u00a0!touch canary-no-break-space", refused_by=_TRIMS_FIRST),
+    Trap("bang-no-break-space", "\u00a0!touch canary-no-break-space"),
     Trap("bang-byte-order-mark", "\ufeff!touch canary-byte-order-mark"),
     Trap("bang-fullwidth", "！touch canary-fullwidth"),
     Trap("dollar-subshell", "$(touch canary-subshell)"),
