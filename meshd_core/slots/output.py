@@ -77,9 +77,7 @@ class Output:
         )
         if self._transcript is not None and self._unseen is not None:
             self._transcript.mark_unseen()
-            self._unseen.open(
-                self._feed_chain, self._transcript.fill, lambda: self.gap(Gap(lost_lines=1, lost_bytes=0))
-            )
+            self._unseen.open(self._feed_chain, lambda: self.gap(Gap(lost_lines=1, lost_bytes=0)))
 
     # -- runs --
 

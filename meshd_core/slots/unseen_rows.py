@@ -1,4 +1,4 @@
-"""Rows that an agent never drew: asked of its own records, and told before those that it drew below them.
+"""Rows that an agent never drew, or drew over at once: asked of its own records, and told before those below them.
 
 Lines that come after unseen rows wait for the answer, for `WAIT_S` at most; then a gap is told instead.
 """
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 5.0
 """OpenCode's own API needs 0.01 s for an answer on an idle machine, and up to 3 s on one with a load of 10."""
+DRAWN_OVER_WAIT_S = 1.0
+"""For rows that may not have been meant to stay: of a screen that changes, records say nothing."""
 _PAUSE_S = 0.1
 """Twice as long after each time: the records may be long."""
 _SESSION_WITHIN_S = 60.0
@@ -40,14 +42,11 @@ class UnseenRows:
         self._held: list[Line] = []
         self._asking: asyncio.Task[None] | None = None
 
-    def open(
-        self, tell: Callable[[Sequence[Line], bool], None], fill: Callable[[int, Sequence[str]], int],
-        lost: Callable[[], None],
-    ) -> None:  # fmt: skip
-        """`tell` publishes lines, and is told whether none of the same bytes are to follow; `fill` tells the transcript
-        what was unseen; `lost` says that rows are missing.
+    def open(self, tell: Callable[[Sequence[Line], bool], None], lost: Callable[[], None]) -> None:
+        """`tell` publishes lines, and is told whether none of the same bytes are to follow; `lost` says that rows are
+        missing.
         """
-        self._tell, self._fill, self._lost = tell, fill, lost
+        self._tell, self._lost = tell, lost
 
     @property
     def waiting(self) -> bool:
@@ -98,7 +97,8 @@ class UnseenRows:
             if self._held[0][0] is not mark:
                 mark, pause = self._held[0][0], _PAUSE_S
             assert isinstance(mark, Unseen)
-            left = WAIT_S if mark.since is None else mark.since + WAIT_S - loop.time()
+            wait_s = DRAWN_OVER_WAIT_S if mark.drawn_over else WAIT_S
+            left = wait_s if mark.since is None else mark.since + wait_s - loop.time()
             if left <= 0:
                 self._release(None)
                 continue
@@ -131,9 +131,9 @@ class UnseenRows:
         assert isinstance(mark, Unseen)
         del self._held[: 1 + len(below)]
         if missing:
-            moved = self._fill(mark.at, missing)
+            moved = mark.fill(mark.at, missing)
             for other, _ in self._held:
-                if isinstance(other, Unseen):
+                if isinstance(other, Unseen) and other.fill == mark.fill:
                     other.at += moved
         elif missing is None and mark.lost:
             self._lost()

@@ -203,12 +203,17 @@ class Emulator:
                 head, taken = "", 0
         return lines
 
+    @property
+    def scrolled(self) -> int:
+        """How many rows left the primary screen since `take_scrollback`."""
+        return 0 if self.alternate else int(self._cells.value("scrollback_rows", "size_t"))
+
     def take_scrollback(self, *, joined: bool = True) -> Scrolled:
         """Rows that left the primary screen since the last call, which also forgets them. Only at `at_ground`. Without
         `joined` each row is a line, and none goes on.
         """
-        count = int(self._cells.value("scrollback_rows", "size_t"))
-        if not count or self.alternate:
+        count = self.scrolled
+        if not count:
             return Scrolled([], False)
         continues = joined and self._cells.wraps("history", count - 1)
         lines = self._format("history", count, unwrap=joined, trim=False).split("\n")
@@ -226,7 +231,7 @@ class Emulator:
         """The last lines that left the primary screen, oldest first; the last may go on in the first visible row."""
         if self.alternate:
             return []
-        count = int(self._cells.value("scrollback_rows", "size_t"))
+        count = self.scrolled
         if not count:
             return list(self._above)
         first = max(0, count - ABOVE_ROWS)

@@ -1,10 +1,11 @@
 """Rows that went by unseen, from the agent's own words.
 
-An agent on the alternate screen may draw the end of an answer only, and never the rows above it. Where its records have
-the answer, the lines between what was told and what stands on the screen now can still be told.
+An agent on the alternate screen may draw the end of an answer only, and never the rows above it; one that prints may
+draw over some of them at once. Where its records have the answer, the lines between what was told and what stands on
+the screen now can still be told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 _SURE = 6
@@ -21,18 +22,25 @@ _CONTROLS = {code: " " if code == 9 else None for code in (*range(32), *range(12
 
 
 class Unseen(str):
-    """Stands among lines where rows went by that nobody saw. Its text is the end of what was told before."""
+    """Stands among lines where rows may have gone by untold. Its text is the end of what was told before."""
 
-    __slots__ = ("at", "lost", "since")
+    __slots__ = ("at", "drawn_over", "fill", "lost", "since")
 
-    def __new__(cls, told: str, at: int, lost: bool) -> "Unseen":
-        """`at`: where the rows belong on the tape. `lost`: whether it is known that there were any."""
+    def __new__(
+        cls, told: str, at: int, fill: Callable[[int, Sequence[str]], int], *, lost: bool = False,
+        drawn_over: bool = False,
+    ) -> "Unseen":  # fmt: skip
+        """`at`: where the rows belong on the tape, which `fill` puts them on."""
         one = super().__new__(cls, told)
-        one.at, one.lost, one.since = at, lost, None
+        one.at, one.fill, one.lost, one.drawn_over, one.since = at, fill, lost, drawn_over, None
         return one
 
     at: int
+    fill: Callable[[int, Sequence[str]], int]
     lost: bool
+    """Whether it is known that there were any."""
+    drawn_over: bool
+    """Whether they stood on the screen for a moment, and may not have been meant to stay."""
     since: float | None
     """When it began to wait for an answer."""
 

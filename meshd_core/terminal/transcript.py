@@ -7,7 +7,7 @@ Source of the rules: the compact-text-tape algorithm, docs/architecture.md.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from meshd_core.contracts.kinds import TranscriptRules
 from meshd_core.terminal.emulator import Emulator
@@ -23,9 +23,13 @@ FRAME_S = 0.25
 PRIMARY_STEP = 8 * 1024
 ALTERNATE_STEP = 64 * 1024
 """Bytes between two samples; on the alternate screen smaller steps would tear frames."""
+ERASED_ROWS = 8
+"""Where so many rows have scrolled since the screen was last looked at, what is erased may be more than a live region,
+which some erase with each frame.
+"""
 MAX_CARRY = 16_384
-_CUT = re.compile(rb"\x1b(?:\[(?:\?2026h|[23]J|\?(?:1049|1047|47)[hl])|c)")
-_FRAME = b"\x1b[?2026h"
+_CUT = re.compile(rb"\x1b(?:\[(?:\?2026h|[23]J|\?(?:1049|1047|47)[hl])|c)|(?:\x1b\[2K\x1b\[1A)+")
+_FRAME, _ERASES = b"\x1b[?2026h", b"\x1b[2K"
 _PARTIAL = re.compile(rb"\x1b(?:\[\??[0-9]{0,4})?\Z")
 
 
@@ -83,13 +87,9 @@ class Transcript:
 
     def mark_unseen(self) -> None:
         """From now on an `Unseen` stands among the lines where an agent on the alternate screen drew more than a
-        screen at a time: its rows may be known from elsewhere, and are then told with `fill`.
+        screen at a time, or drew over rows that were not told yet: they may be known from elsewhere.
         """
-        self._alternate.marks_unseen = True
-
-    def fill(self, at: int, lines: Sequence[str]) -> int:
-        """What went by unseen at `at` were these lines; by how much what is behind them has moved."""
-        return self._alternate.fill(at, lines)
+        self._primary.marks_unseen = self._alternate.marks_unseen = True
 
     def feed(self, data: bytes) -> list[str]:
         """Take what the agent wrote. Inside `Emulator.replaying` nothing is committed: the lines are known."""
@@ -184,10 +184,12 @@ class Transcript:
         for match in _CUT.finditer(data):
             self._advance(data[position : match.start()], now, out)
             position = match.end()
-            if self._emulator.at_ground and not self._emulator.synchronized:
+            erases = match.group().startswith(_ERASES)
+            whole = self._emulator.at_ground and not self._emulator.synchronized
+            if whole and (not erases or self._emulator.scrolled >= ERASED_ROWS):
                 self._look(now, out)
             self._advance(data[match.start() : position], now, out)
-            if match.group() != _FRAME:
+            if not erases and match.group() != _FRAME:
                 self._cleared(now, out)
         self._advance(data[position:], now, out)
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from meshd_core.terminal.missed_rows import Unseen
 from meshd_core.terminal.transcript_ages import RowAges
 from meshd_core.terminal.transcript_leftovers import Leftovers
+from meshd_core.terminal.transcript_overdrawn import OverdrawnRows
 from meshd_core.terminal.transcript_tape import LAST_SCREEN, Placed, ShiftedTape, Tape, compact
 from meshd_core.terminal.transcript_volatile import VolatileRows
 from meshd_core.types import ActivityState
@@ -92,7 +93,8 @@ class ScreenTrack:
         self._spoke = False
         self.lost = 0
         self.marks_unseen = False
-        """Whether an `Unseen` is put among the lines where more than a screen went by; else that counts as `lost`."""
+        """Whether an `Unseen` is put among the lines where rows went by; else that counts as `lost`."""
+        self._overdrawn = OverdrawnRows()
 
     def restore(self, lines: Iterable[str]) -> None:
         """Begin with a tape that has `lines`."""
@@ -147,6 +149,7 @@ class ScreenTrack:
             self._reappear_until = now  # The screen is as it was: what comes now is drawn by the agent.
         if every:
             self._lost_place = False
+        self._look_for_overdrawn(every, before)
         starts = [*walk.starts, 0]
         tail = rows[-1] if rows else None
         self._pending = []
@@ -164,6 +167,11 @@ class ScreenTrack:
         if every:  # Nothing at all is seen while all is drawn again: it will stand where it stood.
             self._anchor = starts[len(scrolled)] + shift if rows else self.tape.end
         return out
+
+    def _look_for_overdrawn(self, rows: Sequence[Row], before: Sequence[Row]) -> None:
+        if self.marks_unseen and self.agent and not self._alternate:
+            waiting = [item.row.compact for item in self._pending]
+            self._overdrawn.look([row.compact for row in rows], [row.compact for row in before], waiting)
 
     def _remember(self) -> None:
         """What stands on the screen, and what of it has been told, before a resize cuts it anew."""
@@ -223,7 +231,7 @@ class ScreenTrack:
                     self._write(item.row, item.known, item.place, None, out)
                 self._pending = []
                 if self.marks_unseen and self._spoke:
-                    out.append(Unseen(self.tape.last(LAST_SCREEN), self.tape.end, bool(pending)))
+                    out.append(Unseen(self.tape.last(LAST_SCREEN), self.tape.end, self.fill, lost=bool(pending)))
                 else:
                     self.lost += bool(pending)
             return self.tape.end, header, False
@@ -275,6 +283,8 @@ class ScreenTrack:
         rest = row.compact[known:]
         if not rest:
             return 0
+        if self._overdrawn.take(row.compact) and at is None and self._spoke:
+            out.append(Unseen(self.tape.last(LAST_SCREEN), self.tape.end, self.fill, drawn_over=True))
         if at is None:
             self.tape.append(rest)
         else:

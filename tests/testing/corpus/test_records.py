@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from meshd_core.contracts.kinds import AgentSession, KindProfile, Rule, Run, TranscriptRules
+from meshd_core.slots.unseen_rows import DRAWN_OVER_WAIT_S
 from meshd_core.testing.corpus.cast import Cast, CastEvent, Header
 from meshd_core.testing.corpus.driver import Driver, Subject
 from meshd_core.testing.corpus.recorder import record
@@ -38,8 +41,13 @@ def _screen(rows: list[str]) -> str:
 def _lines(*records: RecordReport, channel: bool = True) -> list[tuple[float, str]]:
     """What is told of an agent that draws its prompt, the beginning of an answer, and then the end of it."""
     drawn = [["please"], ["please", *ANSWER[:3]], ANSWER[-ROWS + 1 :]]
-    events = [CastEvent(1.0 + n, "o", ("" if n else "\x1b[?1049h") + _screen(rows)) for n, rows in enumerate(drawn)]
-    told = replay(Cast(Header(80, ROWS), tuple(events)), _truth(*records), PROFILE, "1", channel=channel).lines
+    events = [(1.0 + n, ("" if n else "\x1b[?1049h") + _screen(rows)) for n, rows in enumerate(drawn)]
+    return _told(events, *records, channel=channel)
+
+
+def _told(events: list[tuple[float, str]], *records: RecordReport, channel: bool = True) -> list[tuple[float, str]]:
+    cast = Cast(Header(80, ROWS), tuple(CastEvent(at, "o", data) for at, data in events))
+    told = replay(cast, _truth(*records), PROFILE, "1", channel=channel).lines
     return [(line.at, line.text) for line in told if line.text]
 
 
@@ -78,6 +86,22 @@ def test_nothing_is_known_that_was_not_recorded_yet() -> None:
     assert [text for _, text in _lines()] == without
     known = RecordReport(0.0, 0, late.messages)
     assert [text for _, text in _lines(known, channel=False)] == without
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_rows_that_were_drawn_over_come_from_what_was_recorded_and_are_told_once(pause: float) -> None:
+    said = [*ANSWER, "the end of it"]
+    drawn = "\r\n".join(["please", *said, "> "])
+    over = "\x1b[2K\x1b[1A" * 3 + "\x1b[2K\rthe end of it\x1b[K\r\n> "
+    begun = [(1.0, drawn + over)] if not pause else [(1.0, drawn), (1.0 + pause, over)]
+    later = [(4.0, f"\x1b[2J\x1b[3J\x1b[H{drawn}"), (6.0, "\x1b[2K\rand more\r\n> ")]
+    answer = (ASKED, _said("\n".join(said)))
+    told = _told([*begun, *later], RecordReport(1.5, 0, answer))
+    assert [text for _, text in told] == ["please", *said, "and more"]
+    assert all(at < 2 for at, text in told if text != "and more")
+    told = _told(begun, RecordReport(1.5, 0, answer[:1]))
+    assert [text for _, text in told] == ["please", *ANSWER[:-2], said[-1]]
+    assert told[-1][0] < 1.5 + DRAWN_OVER_WAIT_S
 
 
 class _Remembering(DemoKind):
