@@ -184,7 +184,7 @@ def conclude(found: Receipt, until: Until, timeout_s: float, as_json: bool) -> N
         click.echo(clean(f"{found.stage} {found.id}"))
     if succeeded(found, until):
         if found.capped and not as_json:
-            note(f"this kind of agent can't prove more than {found.stage!r}")
+            note(f"more than {found.stage!r} can't be proven here")
         return
     if found.stage not in ENDS:
         if as_json:

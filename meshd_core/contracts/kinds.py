@@ -13,6 +13,8 @@ from packaging.specifiers import SpecifierSet
 
 from meshd_core.types import ActivityState, Conversation, DialogOption, Source, Stage
 
+MENU = "menu"
+"""The kind of dialog that a command opens: no work on a prompt, and what it offers is read from the list in it."""
 TIME_UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
 """Groups of a rule that say how long a limit goes on."""
 
@@ -34,14 +36,17 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     where: Literal["screen", "title"] = "screen"
     override: bool = False
     dialog: str | None = None
-    """Kind of dialog that the match opens (`approval`, `question`, `trust`).
+    """Kind of dialog that the match opens (`approval`, `question`, `trust`, `menu`).
 
     A group named `command` is what would be run, as far as the screen shows it; `options` matches where the options
     begin, if that is not behind the question; the first other group is the question.
     Of a kind with `api_complete`, a dialog without question and options is told once its API has them, or after 1.5 s.
     """
     options: tuple[DialogOption, ...] = ()
-    """What the dialog offers. With `option_pattern`: which labels mean `accept` and `deny`, exactly; several may."""
+    """What the dialog offers. With `option_pattern`: which labels mean `accept` and `deny`, exactly; several may.
+    A `menu` without either offers the rows of the list in which the match has exactly one marked row (`❯`, `›`, `●`
+    at its beginning, where the cursor is), or nothing where core doesn't understand the list.
+    """
     option_pattern: str | None = None
     """Finds each option (MULTILINE) from the question on, or from the group `options`: group `label`, group `default`
     that matches something in the marked one, group `key` with what the row itself says that chooses it."""

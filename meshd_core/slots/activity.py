@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from meshd_core.clock import monotonic, rfc3339
-from meshd_core.contracts.kinds import TIME_UNITS, KindProfile, Observation, Rule
+from meshd_core.contracts.kinds import MENU, TIME_UNITS, KindProfile, Observation, Rule
 from meshd_core.slots.countdown import Countdown
 from meshd_core.slots.dialog_identity import DialogIdentity
 from meshd_core.slots.dialog_options import offered
@@ -301,7 +301,7 @@ class ActivityTracker:
             return
         dialog = self._dialog_of(best, evidence) if best.state in ("waiting", "onboarding") else None
         # A menu is what a command opened, not work on a prompt.
-        menu = (best.dialog_kind if dialog is None else dialog.kind) == "menu"
+        menu = (best.dialog_kind if dialog is None else dialog.kind) == MENU
         self._change(best.state, best.confidence, evidence, best.until, dialog, menu=menu)
 
     def _dialog_of(self, best: Observation, evidence: tuple[Evidence, ...]) -> Dialog | None:
@@ -409,10 +409,10 @@ def observed(rule: Rule, match: re.Match[str]) -> Observation:
     groups = match.re.groupindex
     skip = {groups[name] for name in ("command", "options", *TIME_UNITS) if name in groups}
     asked = next((n for n in range(1, match.re.groups + 1) if n not in skip and match[n]), None)
-    choices = offered(rule, match, match.start("options" if "options" in groups else asked or 0))
+    choices = offered(rule, match, match.start("options" if match.groupdict().get("options") else asked or 0))
     return Observation(
         source=source_of(rule), rule=rule.id, state=rule.state, matched=match.group(0).strip(),
         confidence=rule.confidence, dialog_kind=rule.dialog,
-        question=match[asked] if rule.dialog and asked is not None else None, options=choices.options,
+        question=match[asked] if rule.dialog and asked is not None else choices.question, options=choices.options,
         option_keys=choices.keys, command=command.strip() if command else None, advice=rule.advice,
     )  # fmt: skip

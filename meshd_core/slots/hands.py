@@ -7,13 +7,14 @@ may wait for a prompt that is being typed, so the screen is looked at again righ
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from meshd_core.contracts.kinds import Keys
+from meshd_core.contracts.kinds import MENU, Keys
 from meshd_core.errors import DialogChanged, InvalidField, NotSupported, Overloaded, SlotNotRunning, SlotWaiting
 from meshd_core.pty.errors import WriteClosed, WriteError
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.agent_channel import ANSWER_TIMEOUT_S
 from meshd_core.slots.key_names import strokes
 from meshd_core.slots.keyboard import KEYS_WAIT_S, Keyboard
+from meshd_core.slots.menu_choice import MOVES_WITHIN_S, MenuChoice
 from meshd_core.types import Dialog
 
 WRITE_TIMEOUT_S = 5.0
@@ -21,7 +22,7 @@ PAUSE_S = 0.1
 """Between writes that must not be read as one: Escape and what follows, the two Escapes of an interrupt."""
 CLOSES_WITHIN_S = 3.0
 """How long an answered dialog may take to go away before the answer says `closed: false`."""
-ANSWER_TAKES_S = ANSWER_TIMEOUT_S + KEYS_WAIT_S + WRITE_TIMEOUT_S + CLOSES_WITHIN_S
+ANSWER_TAKES_S = ANSWER_TIMEOUT_S + KEYS_WAIT_S + MOVES_WITHIN_S + WRITE_TIMEOUT_S + CLOSES_WITHIN_S
 """How long an answer to a dialog may take in all."""
 ENDS_WITHIN_S = 3.0
 """How long an interrupted turn may take to end before the interrupt is answered."""
@@ -116,7 +117,7 @@ class Hands:
         self._require_choice(self._require_same(dialog_id), choice)
         key = self._tracker.dialog_key
         if key is None or not await self._tell(dialog_id, key, choice):
-            await self._press_answer(dialog_id, choice)
+            dialog_id = await self._press_answer(dialog_id, choice)
         closed = await self._wait(lambda: self._gone(dialog_id), CLOSES_WITHIN_S)
         if not closed and self._answered == dialog_id:
             self._answered = None  # it takes another answer
@@ -133,19 +134,33 @@ class Hands:
                 self._answered = None
         return told
 
-    async def _press_answer(self, dialog_id: str, choice: str) -> None:
+    async def _press_answer(self, dialog_id: str, choice: str) -> str:
+        """Press what gives the answer; the id of the dialog that was open then: a list that scrolls gets another."""
         async with self._keyboard.keys():
             self._require_running()
             self._look()
             dialog = self._require_same(dialog_id)
             self._require_choice(dialog, choice)
-            keys = self._keys_for(choice)
+            if dialog.kind == MENU and choice != "deny" and choice not in self._tracker.option_keys:
+                dialog_id, keys = await self._mark(dialog, choice), "\r"
+            else:
+                keys = self._keys_for(choice)
             self._answered = dialog_id
             try:
                 await _told(self._keyboard.write(keys.encode(), WRITE_TIMEOUT_S), self._slot)
             except Overloaded:
                 self._answered = None
                 raise
+        return dialog_id
+
+    async def _mark(self, menu: Dialog, choice: str) -> str:
+        async def press(key: str) -> None:
+            for data in strokes([key], application_cursor=self._keyboard.application_cursor):
+                await _told(self._keyboard.write(data, WRITE_TIMEOUT_S), self._slot)
+
+        label = next(option.label for option in menu.options if option.id == choice)
+        chosen = MenuChoice(self._slot, menu.question, label, self._keyboard, self._tracker)
+        return await chosen.mark(press, self._look, self._wait)
 
     def _require_same(self, dialog_id: str) -> Dialog:
         dialog = self._tracker.dialog

@@ -28,8 +28,10 @@ log = logging.getLogger(__name__)
 
 _QUIET_POLL_S = 0.1
 _DRAFT_POLL_S = 0.5
-_NOT_TAKEN = ("not_confirmed", "menu_opened", "command_unknown", "text_not_seen")
-"""What a prompt fails by, although it was typed, where the agent shows that it didn't take it."""
+_NOT_TAKEN = ("menu_opened", "command_unknown", "text_not_seen")
+"""What a prompt fails by, although it was typed, where the agent shows that it didn't take it. Not by the text that
+still stands in its box after Enter: an agent that is slow to read takes it later.
+"""
 _LONGEST_WAIT_S = 60.0
 
 

@@ -19,6 +19,7 @@ from meshd_core.slots.receipts import Draft, Entry
 from meshd_core.slots.reply_lines import answered
 from meshd_core.slots.sanitize import PASTE_END, PASTE_START
 from meshd_core.types import ReceiptError, Stage
+from meshd_core.unseen import squeeze
 
 WRITE_TIMEOUT_S = 10.0
 """How long the kernel may refuse bytes before the agent counts as not reading; it takes about 18 KB unread."""
@@ -30,6 +31,8 @@ _AFTER_CLEAR_S = 0.1
 DRAFT_CLEARED = "draft_cleared"
 _TAKEN_S = 30.0
 """How long an agent that took a prompt may take to begin: opencode's first one waits for its plugins."""
+_KNOWN_BY = 40
+"""Characters by which a text is known again."""
 _REFUSAL_S = 1.0
 """How long an agent that began to work on a command may take to say that it doesn't know it."""
 
@@ -104,6 +107,8 @@ class Typist:
         self._record = record
         self._box = InputBox(lambda: self._recipe, terminal.typed_text)
         self._unsent = False
+        self._astray = ""
+        """The beginning of a text that was typed and never came into the box, without blanks: it may come late."""
 
     @property
     def _profile(self) -> KindProfile:
@@ -227,8 +232,13 @@ class Typist:
         if not seen:
             raise TypingInDoubt(self._failure("box_not_seen", "no input box was seen; Enter was not pressed"))
         if elsewhere:
+            self._astray = squeeze(entry.text)[:_KNOWN_BY]
             message = "the text did not come into the input box; Enter was not pressed"
             raise TypingInDoubt(self._failure("text_not_seen", message))
+        if self._is_glued(entry.text):
+            message = "an earlier text came into the input box late, before this one; Enter was not pressed"
+            raise TypingInDoubt(self._failure("text_not_seen", message))
+        self._astray = ""
         if self._terminal.keys_written != keys:
             raise TypingInDoubt(self._failure("keys_between", "keys came between text and Enter; it was not pressed"))
         mark, entry.joined = self._terminal.worked, self._terminal.at_work
@@ -241,6 +251,10 @@ class Typist:
         await self._write(self._recipe.enter.encode())
         self._terminal.unsent = False
         return mark
+
+    def _is_glued(self, text: str) -> bool:
+        """Whether a text that was typed before has come into the box by now, where `text` should stand alone."""
+        return bool(self._astray) and self._astray in (self._box.text() or "") and self._astray not in squeeze(text)
 
     async def _confirm(self, entry: Entry, mark: int) -> None:
         keys = self._terminal.keys_written
@@ -257,7 +271,12 @@ class Typist:
             self._record(entry, "submitted")
             return
         if self._terminal.dialog_open:
-            raise TypingInDoubt(self._failure("menu_opened", "it opened a menu, and no work began"))
+            code = "menu_opened" if _is_command(entry.text) else "not_confirmed"
+            raise TypingInDoubt(self._failure(code, "a menu opened after Enter, and no work began"))
+        if _is_command(entry.text) and self._taken_out():
+            entry.cap()  # it did what it does, or will: nothing shows which
+            self._record(entry)
+            return
         if self._recipe.second_enter and keys == self._terminal.keys_written and self._enter_is_safe(entry.text):
             entry.raw_mark = self._terminal.raw_head
             self._record(entry, "entered")
@@ -295,7 +314,11 @@ class Typist:
 
     def _gone(self, text: str) -> bool:
         """Whether `text`, which is no command of the agent's own, is out of its box: work may begin, however late."""
-        return not text.startswith("/") and self._recipe.sees_drafts and self._box.text() == ""
+        return not _is_command(text) and self._taken_out()
+
+    def _taken_out(self) -> bool:
+        """Whether the box is seen empty after Enter."""
+        return self._recipe.sees_drafts and self._box.text() == ""
 
     def _answered(self, entry: Entry) -> bool:
         """Whether the box is empty again, and above it stands the prompt with an answer: pi works less than 60 ms on a
@@ -303,19 +326,19 @@ class Typist:
 
         Of an agent at work nothing is proven by lines, which may be of the turn before.
         """
-        if entry.joined or entry.text.startswith("/") or self._box.text() != "":
+        if entry.joined or _is_command(entry.text) or self._box.text() != "":
             return False
         lines = self._terminal.lines_after(entry.line_mark)
         return answered(lines, entry.text, self._profile.transcript.echo)
 
     def _enter_is_safe(self, text: str) -> bool:
         """Whether one more Enter can only submit `text`. A command may stand there again, in a menu of others."""
-        return not text.startswith("/") and self._box.shows(text)
+        return not _is_command(text) and self._box.shows(text)
 
     async def _not_refused(self, entry: Entry, wait_s: float = _REFUSAL_S) -> None:
         """Raises TypingInDoubt if the agent says that it doesn't know the command that `entry` begins with."""
         pattern = self._recipe.refusal
-        if pattern is None or not entry.text.startswith("/"):
+        if pattern is None or not _is_command(entry.text):
             return
         deadline = monotonic() + wait_s
         while True:
@@ -361,6 +384,11 @@ class Typist:
 
     def _failure(self, code: str, message: str) -> ReceiptError:
         return ReceiptError(code=code, message=message, screen=tuple(self._terminal.screen_rows()))
+
+
+def _is_command(text: str) -> bool:
+    """Whether it begins a command of the agent's own; what only looks like one was made plain before."""
+    return text.startswith("/")
 
 
 async def _pause(seconds: float) -> None:

@@ -234,7 +234,7 @@ def test_inject_on_a_terminal_shows_its_stages_in_one_line(
     ("stage", "more", "until", "code", "words"),
     [
         ("submitted", {}, "submitted", 0, "submitted 01JD@n1"),
-        ("written", {"capped": True}, "completed", 0, "can't prove more than 'written'"),
+        ("written", {"capped": True}, "completed", 0, "more than 'written' can't be proven"),
         ("submitted", {}, "completed", 124, "not completed within 0.2 s; the prompt is submitted and goes on"),
         ("failed", {"error": {"code": "agent_exited", "message": "the agent ended"}}, "submitted", 1, "agent_exited"),
         ("unknown", {}, "submitted", 1, "the prompt is unknown"),

@@ -1,5 +1,7 @@
 """Prompts through the whole daemon into a real agent: stages, order, refusals, receipts."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -194,6 +196,23 @@ def test_an_agent_that_reads_nothing_gets_no_prompt_reported_as_taken(daemon: Da
     assert receipt.error is not None
     assert receipt.error.code == "agent_not_reading"
     assert msgspec.json.decode(daemon.call("POST", "/stop/demo", {"grace_s": 0.5}))["status"] == "stopped"
+
+
+def test_a_prompt_that_the_agent_reads_later_than_is_waited_for_is_not_called_failed(
+    daemon: DaemonProcess, prompts: Callable[[], list[str]], eventually: Any
+) -> None:
+    daemon.inject("demo", "read at once")
+    pid = daemon.get("/slots/demo", SlotDetail).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        receipt = daemon.inject("demo", "read late")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (receipt.stage, receipt.error and receipt.error.code) == ("unknown", "not_confirmed")
+    eventually(lambda: prompts() == ["read at once", "read late"])
+    assert daemon.inject("demo", "and the next").reply == "echo: and the next"
+    assert prompts() == ["read at once", "read late", "and the next"]
 
 
 def test_the_echo_of_a_long_prompt_is_no_part_of_its_reply(daemon: DaemonProcess) -> None:

@@ -28,6 +28,9 @@ class BoxedAgent:
         self.hides = False
         self.deaf = False
         """Something else takes the keys."""
+        self.frozen = False
+        """It reads nothing for now."""
+        self._unread = ""
         self.says: list[str] = []
         """Below the echo of each prompt that it takes."""
         self._lines: list[str] = []
@@ -66,6 +69,14 @@ class BoxedAgent:
     async def write(self, data: bytes, timeout_s: float) -> None:
         text = data.decode()
         self.written.append(text)
+        self._unread += text
+        if not self.frozen:
+            self.read()
+        self.after(text)
+
+    def read(self) -> None:
+        """Take what was written meanwhile."""
+        text, self._unread = self._unread, ""
         for key in re.findall(r"\x1b\[20[01]~|.", text, re.DOTALL):
             if key == "\x15":
                 self.text = self.text[: -self.clears]
@@ -73,7 +84,6 @@ class BoxedAgent:
                 self._enter()
             elif not key.startswith("\x1b") and not self.deaf:
                 self.text += key
-        self.after(text)
 
     def _enter(self) -> None:
         if self.takes:

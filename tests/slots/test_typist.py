@@ -163,18 +163,61 @@ async def queue_of(
         store.close()
 
 
-@pytest.mark.parametrize(
-    ("takes", "stage", "code"), [(True, "unknown", "no_sign_of_work"), (False, "failed", "not_confirmed")]
-)
-async def test_a_prompt_that_the_agent_took_without_a_sign_of_work_may_still_happen(
-    tmp_path: Path, takes: bool, stage: Stage, code: str
-) -> None:
+@pytest.mark.parametrize(("takes", "code"), [(True, "no_sign_of_work"), (False, "not_confirmed")])
+async def test_a_prompt_without_a_sign_of_work_may_still_happen(tmp_path: Path, takes: bool, code: str) -> None:
+    """Also one that still stands in the box: an agent that is slow to read takes it later."""
     agent = BoxedAgent()
     agent.works, agent.takes = False, takes
     async with queue_of(agent, tmp_path) as (queue, _):
         receipt = await queue.wait(queue.accept(InjectRequest(text="a prompt"), "p", None), "completed", 20)
     assert receipt.error is not None
-    assert (receipt.stage, receipt.error.code) == (stage, code)
+    assert (receipt.stage, receipt.error.code) == ("unknown", code)
+
+
+@pytest.mark.parametrize(
+    ("takes", "opens", "outcome"),
+    [
+        (True, False, ("entered", True, None)),
+        (True, True, ("failed", False, "menu_opened")),
+        (False, False, ("unknown", False, "not_confirmed")),
+    ],
+    ids=["it does what it does", "it opens a menu", "it stands in the box"],
+)
+async def test_a_command_that_begins_no_turn_is_not_called_completed_and_not_failed_if_it_was_taken(
+    tmp_path: Path, takes: bool, opens: bool, outcome: tuple[Stage, bool, str | None]
+) -> None:
+    agent = BoxedAgent()
+    agent.works, agent.takes = False, takes
+
+    def open_menu(written: str) -> None:
+        agent.dialog_open = opens and written == "\r"
+
+    agent.after = open_menu
+    async with queue_of(agent, tmp_path) as (queue, _):
+        receipt = await queue.wait(queue.accept(InjectRequest(text="/clear"), "p", None), "completed", 20)
+    assert (receipt.stage, receipt.capped, receipt.error and receipt.error.code) == outcome
+
+
+async def test_a_text_that_comes_into_the_box_late_is_not_submitted_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshd_core.slots.input_box._ARRIVES_S", 0.2)
+    agent = BoxedAgent()
+    agent.frozen = True
+
+    def wake(written: str) -> None:
+        if "the second" in written:
+            agent.frozen = False
+            agent.read()
+
+    agent.after = wake
+    async with queue_of(agent, tmp_path) as (queue, _):
+        texts = ("the first", "the second", "the third")
+        entries = [queue.accept(InjectRequest(text=text), "p", None) for text in texts]
+        receipts = [await queue.wait(one, "submitted", 20) for one in entries]
+    codes = [(one.stage, one.error and one.error.code) for one in receipts]
+    assert codes[:2] == [("failed", "text_not_seen"), ("failed", "text_not_seen")]
+    assert agent.prompts == ["the third"]
 
 
 @pytest.mark.parametrize("text", ["a prompt", "a prompt\nof two rows"])

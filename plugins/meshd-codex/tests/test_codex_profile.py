@@ -78,6 +78,43 @@ MENU = """  Update Model Permissions
 
   enter select · esc back"""
 
+THEMES = """  Select Syntax Theme
+  Move up/down to live preview themes
+
+  Type to filter themes...                                     31  fn summarize() -> String {
+↑                                                              32 -    let active = users;
+  nord                                                         32 +    let active = users;
+› one-half-dark                                                33      let names = names();
+
+  enter select · esc back"""
+BOXES = """  Experimental features
+
+› [ ] Analytics plan history         Preview five-hour and weekly allowance history for consumer accounts in /analytics.
+  [ ] Custom status line             Restart the TUI, then use /statusline.
+
+  space toggle · enter save · esc cancel"""
+SESSIONS = """ Resume a previous session
+
+ Filter:  Cwd  All    Status:  Active  Archived    Sort:  Updated  Created
+
+ Type to search
+
+  No sessions yet
+
+─────────────────────────────────────────────────────────── 0 / 0 · 100% ─
+ enter resume   esc exit   ^c exit   tab focus sort/filter   ←/→ change option
+ ^o comfortable view   ^t transcript   ^e expand   ↑/↓ browse"""
+DIFF = """/ D I F F / / / / / / / / / / / / / / / / / / / / / / /
+diff --git a/a b/a
++b
+~
+───────────────────────────────────────────────────────── 100% ─
+ ↑/↓ to scroll · pgup/pgdn to page · home/end to jump
+ q close"""
+SHORTCUTS = (
+    f"  Keyboard shortcuts\n\n  /   Commands      tab   Send message\n\n{INPUT.rpartition(chr(10))[0]}\n  ? / esc close"
+)
+
 
 def rule_of(screen: str) -> tuple[str, str] | None:
     """The rule that wins and its state, as core decides: overrides first, then the first that matches."""
@@ -103,6 +140,11 @@ def rule_of(screen: str) -> tuple[str, str] | None:
         (TRUST, ("codex-trust", "onboarding")),
         (LOGIN, ("codex-login", "onboarding")),
         (MENU, ("codex-menu", "waiting")),
+        (THEMES, ("codex-menu", "waiting")),
+        (BOXES, ("codex-menu", "waiting")),
+        (SESSIONS, ("codex-menu", "waiting")),
+        (DIFF, ("codex-pager", "waiting")),
+        (SHORTCUTS, ("codex-idle", "idle")),  # they stand above the box, which takes keys
         ("", None),
     ],
 )
@@ -110,7 +152,9 @@ def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None
     assert rule_of(screen) == expected
 
 
-@pytest.mark.parametrize("about", [TRUST, LOGIN, APPROVAL, MENU, "• I saw:\n  1. one\n  2. two\n  esc to cancel"])
+@pytest.mark.parametrize(
+    "about", [TRUST, LOGIN, APPROVAL, MENU, THEMES, SESSIONS, DIFF, "• I saw:\n  1. one\n  2. two\n  esc to cancel"]
+)
 def test_a_conversation_about_such_a_screen_is_not_one(about: str) -> None:
     assert rule_of(f"• It showed this:\n{about}\n\n\n{INPUT}") == ("codex-idle", "idle")
 
@@ -180,6 +224,14 @@ def test_the_input_box_takes_little_time_where_each_row_could_be_the_last() -> N
             TRUST,
             [("option1", "Trust and continue", True, None), ("option2", "Back to Agent Command Center", False, None)],
         ),
+        (
+            f"› 1. of before\n\n• said\n\n{MENU}",
+            [("option1", "Ask for approval (current)", True, None), ("option2", "Approve for me", False, None)],
+        ),
+        (THEMES, [("option1", "nord", False, None), ("option2", "one-half-dark", True, None)]),
+        (BOXES, []),
+        (SESSIONS, []),
+        (DIFF, [("close", "close", False, "q")]),
     ],
 )
 def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str, str, bool, str | None]]) -> None:

@@ -49,10 +49,31 @@ AUTH = f"""{BANNER}
 MENU = f"""{BANNER}{ECHO}
 ╭{"─" * 118}╮
 │ Select Model{" " * 105}│
+│{" " * 118}│
 │ ● 1. Auto{" " * 108}│
 │   2. Manual{" " * 106}│
+│{" " * 118}│
 │ (Press Esc to close){" " * 97}│
 ╰{"─" * 118}╯"""
+SETTINGS = f"""{BANNER}{ECHO}
+╭{"─" * 118}╮
+│  > Settings{" " * 107}│
+│ ╭{"─" * 114}╮ │
+│ │ Search to filter{" " * 97}│ │
+│ ╰{"─" * 114}╯ │
+│  ● Vim Mode{" " * 101}false │
+│    Enable Vim keybindings{" " * 93}│
+│    Apply To{" " * 107}│
+│  ● User Settings{" " * 102}│
+│  (Use Enter to select, Tab to change focus, Esc to close){" " * 62}│
+╰{"─" * 118}╯"""
+SESSIONS = f"""{BANNER}{ECHO}
+ Chat Sessions (1 total)                                 sorted by date desc
+ Navigate: ↑/↓   Resume: Enter   Search: /   Delete: x   Quit: q
+
+ ❯ #1    │ 3    │ 42s  │ a first prompt (current)
+ ▼"""
+NO_SESSIONS = f"{BANNER}{ECHO}\n No auto-saved conversations found.\n Press q to exit"
 STARTING = f"\n{HINTS}\n{INPUT}"
 RESUMING = f"{BANNER}{ECHO}⠋ Resuming session...\n{HINTS}\n{RULE_LINE}\n Shift+Tab to accept edits\n{STATUS}"
 
@@ -80,6 +101,9 @@ def rule_of(screen: str, title: str = "") -> tuple[str, str] | None:
         (TRUST, ("gemini-trust", "onboarding")),
         (AUTH, ("gemini-auth", "onboarding")),
         (MENU, ("gemini-menu", "waiting")),
+        (SETTINGS, ("gemini-menu", "waiting")),
+        (SESSIONS, ("gemini-sessions", "waiting")),
+        (NO_SESSIONS, ("gemini-sessions", "waiting")),
         (STARTING, ("gemini-starting", "unknown")),
         (RESUMING, ("gemini-starting", "unknown")),
         ("\n\n", ("gemini-starting", "unknown")),
@@ -89,7 +113,7 @@ def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None
     assert rule_of(screen) == expected
 
 
-@pytest.mark.parametrize("screen", [TRUST, AUTH, STARTING, RESUMING, MENU])
+@pytest.mark.parametrize("screen", [TRUST, AUTH, STARTING, RESUMING, MENU, SETTINGS, SESSIONS, NO_SESSIONS])
 def test_a_title_that_says_ready_too_early_is_overruled(screen: str) -> None:
     found = rule_of(screen, "◇  Ready (work)")
     assert found is not None
@@ -112,7 +136,7 @@ def test_the_title_tells_the_state(title: str, state: str) -> None:
     assert found[1] == state
 
 
-@pytest.mark.parametrize("about", [TRUST, AUTH, APPROVAL, MENU])
+@pytest.mark.parametrize("about", [TRUST, AUTH, APPROVAL, MENU, SETTINGS, SESSIONS])
 def test_a_conversation_about_such_a_screen_is_not_one(about: str) -> None:
     assert rule_of(f"{about}\n\n{HINTS}\n{INPUT}") == ("gemini-idle", "idle")
 
@@ -174,6 +198,9 @@ def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -
                 ("option3", "Don't trust", False, "3"),
             ],
         ),
+        (MENU, [("option1", "Auto", True, None), ("option2", "Manual", False, None)]),
+        (SETTINGS, []),
+        (SESSIONS, []),
     ],
 )
 def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str, str, bool, str | None]]) -> None:

@@ -18,7 +18,11 @@ from meshd_core.api import (
 
 # Dialogs stand in the place of the input box, at the very end of the screen: text above can't look like one.
 # Whether it is the last row is asked first: a screen full of hints would cost the square of its width for each row.
-_HINT = r"(?=[^\n]*+\s*+\Z)[^\n]*\besc (?:to )?(?:back|close|cancel|exit|go back)\b[^\n]*\s*\Z"
+# The list of sessions has a second row of hints; that of shortcuts, which stands above the input box, is no menu.
+_HINT = (
+    r"(?=[^\n]*+(?:\n \^o [^\n]*+)?\s*+\Z)(?! *\? / esc)"
+    r"[^\n]*\besc (?:to )?(?:save/)?(?:back|close|cancel|exit|go back|dismiss)\b[^\n]*(?:\n \^o [^\n]*)?\s*\Z"
+)
 _STATUS = r"^[•◦] [^\n]*\([^)\n]*\besc to interrupt\)"
 
 RULES = (
@@ -47,8 +51,18 @@ RULES = (
         ),
         option_pattern=r"^(?P<default>›)? *\d\. (?P<label>[^\n]+?)(?: \((?:(?P<key>[a-z])|\w+)\))?$",
     ),
-    Rule("codex-menu", "waiting", rf"^(?:› |  )\d+\. [^\n]*\n(?:(?!› (?!\d+\. ))[^\n]*\n){{1,30}}?{_HINT}",
-         override=True, dialog="menu"),
+    Rule(
+        # The options from the last marked row on: above it may stand prompts, which look like one.
+        "codex-menu", "waiting",
+        rf"\A(?=[\s\S]*^{_HINT})[\s\S]*?(?P<options>^[^\n]*\n)(?:(?!› )[^\n]*\n){{0,40}}?{_HINT}",
+        override=True, dialog="menu",
+    ),
+    Rule(
+        "codex-pager", "waiting", r"^─{40}[^\n]*─\n [^\n]*to scroll[^\n]*\n(?P<options> [^\n]*\bq close)\s*\Z",
+        override=True, dialog="menu", options=(DialogOption("close", "close"),),
+        option_pattern=r"^[^\n]*\b(?P<key>q) (?P<label>close) *$",
+        advice="close what it shows (a diff, a transcript): answer `close`, or press q",
+    ),
     # While it tries again. Once it has given up, the turn is over and the agent idle.
     Rule("codex-rate-limit", "limited", rf"{_STATUS}\n +└ [^\n]*\b429\b", override=True, last_rows=14),
     Rule("codex-busy", "busy", _STATUS, last_rows=14),

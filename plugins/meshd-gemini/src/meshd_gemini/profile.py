@@ -24,7 +24,7 @@ _STATUS = r"(?: [\u2800-\u28ff] [^\n]*|[^\n]*\? for shortcuts) *"
 # Dialogs stand in frames, and the rule and the box are away meanwhile.
 _NO_BOX = rf"\A(?![\s\S]*{_BOX})[\s\S]*?"
 _OPTION = r"^ ?│ +(?P<default>●)? *(?P<key>\d)\. (?P<label>[^\n│]+?)(?: \(esc\))? *│$"
-_FOOT = r"(?:[^\n]*\n){1,40}? ?╰─{20}[^\n]*\s*(?: Gemini CLI is restarting to apply [^\n]*\s*)?\Z"
+_FOOT = r"(?: ?│[^\n]*\n){0,40}? ?╰─{20}[^\n]*\s*(?: Gemini CLI is restarting to apply [^\n]*\s*)?\Z"
 
 RULES = (
     Rule(
@@ -36,7 +36,7 @@ RULES = (
         "gemini-auth", "onboarding",
         _NO_BOX + r"^ ?│ +(How would you like to authenticate[^\n│]*\?|Enter Gemini API Key)|"
         r"^ ?│? *[\u2800-\u28ff] (Waiting for authentication)",
-        override=True, dialog="login",
+        override=True, dialog="login", option_pattern=_OPTION,
         advice="choose how to log in with `meshd attach`, or give the slot a GEMINI_API_KEY in `env` and start it",
     ),
     Rule(
@@ -47,7 +47,18 @@ RULES = (
         options=(DialogOption("accept", "Allow once"), DialogOption("deny", "No, suggest changes")),
         option_pattern=_OPTION,
     ),
-    Rule("gemini-menu", "waiting", _NO_BOX + rf"^ ?│ +●? ?\d+\. [^\n]*\n{_FOOT}", override=True, dialog="menu"),
+    Rule(
+        "gemini-menu", "waiting",
+        _NO_BOX + r"(?P<options>^ ?╭─{20}[^\n]*\n)(?: ?│[^\n]*\n){0,40}?"
+        rf" ?│(?: +●? ?\d+\. |[^\n]*\bEsc to\b)[^\n]*\n{_FOOT}",
+        override=True, dialog="menu",
+    ),
+    # /resume: letters sort and delete there.
+    Rule(
+        "gemini-sessions", "waiting",
+        _NO_BOX + r"^ (?:(Chat Sessions) \(\d+ total\)[^\n]*\n[^\n]*\bQuit: q\b|Press q to exit\s*\Z)",
+        override=True, dialog="menu",
+    ),
     # Not idle yet, whatever the title says: nothing at all, the box alone, a session on its way.
     Rule(
         "gemini-starting", "unknown",
