@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meshd_core.types import Message, MessagePage
+from meshd_core.types import Message, MessagePage, Screen
 from tests.agents.driving import answer, asked, finished, idle
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
@@ -134,3 +134,38 @@ def test_messages_after_a_clear_are_those_of_the_new_conversation(agent: Any) ->
     ]:
         assert time.monotonic() < deadline, conversation(agent)
         time.sleep(0.2)
+
+
+@pytest.mark.clis("gemini")
+def test_what_was_taken_up_by_hand_is_the_conversation_once_something_is_said_in_it(agent: Any) -> None:
+    idle(agent)
+    agent.daemon.inject(agent.name, "said before the other one")
+    enter_by_hand(agent, "/clear")
+    agent.daemon.inject(agent.name, "said in the other one")
+    said(agent, "You said: said in the other one")
+    enter_by_hand(agent, "/resume")
+    shown(agent, "Chat Sessions")
+    press(agent, "Down")  # to the one before this
+    shown(agent, "❯ #2")
+    press(agent, "Enter")
+    shown(agent, "said before the other one")
+    after = agent.daemon.inject(agent.name, "said in it again")
+    assert (after.stage, after.reply) == ("completed", "You said: said in it again")
+    texts = [one.text for one in said(agent, "You said: said in it again")]
+    assert texts[-4:] == [
+        "said before the other one",
+        "You said: said before the other one",
+        "said in it again",
+        "You said: said in it again",
+    ]
+    agent.daemon.call("POST", f"/restart/{agent.name}", {"resume": True})
+    idle(agent)
+    assert said(agent, "You said: said in it again")[-4].text == "said before the other one"
+
+
+def shown(agent: Any, text: str) -> None:
+    """Wait for `text` on the screen."""
+    deadline = time.monotonic() + 15
+    while text not in "\n".join(agent.daemon.get(f"/screen/{agent.name}", Screen).rows):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.1)

@@ -21,13 +21,15 @@ CANCELLED = "Request cancelled."
 _CONTEXT = "<session_context>"
 
 
-class Record(Struct, rename={"tool_calls": "toolCalls"}):
+class Record(Struct, rename={"tool_calls": "toolCalls", "display_content": "displayContent"}):
     """One message: `user`, `gemini`, `info` or `error`. A tool's result is a `user` message without text."""
 
     id: str = ""
     timestamp: str | None = None
     type: str = ""
     content: Any = None
+    display_content: Any = None
+    """A prompt without the files that it mentions, which `content` has as well."""
     tool_calls: Any = None
 
     @property
@@ -36,9 +38,10 @@ class Record(Struct, rename={"tool_calls": "toolCalls"}):
 
     @property
     def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        parts = self.content if isinstance(self.content, list) else []
+        content = self.display_content or self.content
+        if isinstance(content, str):
+            return content
+        parts = content if isinstance(content, list) else []
         texts = [part.get("text") for part in parts if isinstance(part, dict)]
         return "\n".join(text for text in texts if isinstance(text, str))
 

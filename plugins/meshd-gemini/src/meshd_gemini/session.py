@@ -6,8 +6,8 @@ from pathlib import Path
 
 from meshd_core.api import AgentSession, Answer, Conversation, Turn, wait_for_reply
 from meshd_gemini.chat import find_answer, find_chats, others_since
-from meshd_gemini.cleared import last_clear, log_since
 from meshd_gemini.conversation import conversation
+from meshd_gemini.present_log import Entered, Entries, Present, present_log
 
 SESSION_ID = "session_id"
 """Key in `Launch.meta`."""
@@ -25,9 +25,11 @@ class GeminiSession(AgentSession):
         self._home, self._session_id, self._version = home, session_id, version
         self._started_at_ms = started_at_ms
         self._goes_on_as = goes_on_as or session_id
+        self._entries = None if session_id is None else Entries(session_id, started_at_ms)
+        self._found: tuple[tuple[Entered, ...], Present] | None = None
 
     def resume_meta(self) -> Mapping[str, str]:
-        """The conversation that was last read: /clear begins another one."""
+        """The conversation that was last read: /clear begins another one, /resume takes one up."""
         return {} if self._goes_on_as is None else {SESSION_ID: self._goes_on_as}
 
     def version(self) -> str | None:
@@ -48,15 +50,17 @@ class GeminiSession(AgentSession):
         return None if answer is None else answer.error
 
     async def messages(self) -> Conversation | None:
-        """The conversation that it is in now: /clear begins another one; None if it was launched in an unknown one."""
+        """The conversation that it is in now, after a /clear or a /resume as well; None if it was launched in an
+        unknown one.
+        """
         return await asyncio.to_thread(self._conversation)
 
     def _conversation(self) -> Conversation | None:
         if self._home is None or self._session_id is None:
             return None
         chats = find_chats(self._home, self._session_id)
-        if (cleared := self._since_clear(chats)) is not None:
-            return conversation(cleared)
+        if (present := self._present(chats)) is not None:
+            return conversation(present)
         found = conversation(chats[0] if chats else None)
         for chat in chats[1:]:
             if not found.messages:
@@ -70,8 +74,8 @@ class GeminiSession(AgentSession):
         if self._home is None or self._session_id is None:
             return None
         chats = find_chats(self._home, self._session_id)
-        cleared = self._since_clear(chats)
-        for chat in chats if cleared is None else [cleared, *chats]:
+        present = self._present(chats)
+        for chat in chats if present is None else [present, *chats]:
             try:
                 answer = find_answer(chat, turn.prompt, turn.entered_at_ms, exact=exact)
             except OSError:
@@ -80,16 +84,17 @@ class GeminiSession(AgentSession):
                 return answer
         return None
 
-    def _since_clear(self, chats: list[Path]) -> Path | None:
-        """The log that /clear began; None if there was no /clear, or its log can't be told from others'."""
-        if not chats or self._session_id is None:
+    def _present(self, chats: list[Path]) -> Path | None:
+        """The log that it writes since a /clear or a /resume; None if there was none, or it can't be told."""
+        if not chats or self._entries is None:
             return None
         folder = chats[0].parent
-        cleared = last_clear(folder, self._session_id, self._started_at_ms)
-        found = None if cleared is None else log_since(folder, cleared)
-        if cleared is None or found is None:
+        entries = self._entries.read(folder)
+        if self._found is not None and self._found[0] is entries:
+            return self._found[1].path
+        found = present_log(folder, entries)
+        if found is None:
             return None
-        path, session_id = found
-        if cleared.prompts:  # an empty conversation can't be resumed
-            self._goes_on_as = session_id
-        return path
+        if found.used:  # an empty conversation can't be resumed, and one that is used stays the one
+            self._goes_on_as, self._found = found.session_id, (entries, found)
+        return found.path
