@@ -137,9 +137,13 @@ class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     live: tuple[str, ...] = ()
-    """Over the screen: the region from the earliest of the last matches down is live (input box, dialogs, status)."""
+    """Over the screen: the region from the earliest of the last matches down is live (input box, dialogs, status).
+    Where nothing matches it begins at the box, or else the row, that the cursor stands in.
+    """
     drop: tuple[str, ...] = ()
-    """Over a row: never a line (banner, tips, spinner verbs). Rows of block elements and braille alone need none."""
+    """Over a row: never a line (banner, tips, spinner verbs). Logos, and rows of block elements and braille alone, need
+    none.
+    """
     strip: tuple[str, ...] = ()
     """Over a row: text removed from it (gutters)."""
     echo: tuple[str, ...] = ()

@@ -244,6 +244,11 @@ class Emulator:
         return int(self._cells.value("cursor_y", "uint16_t")), int(self._cells.value("cursor_x", "uint16_t"))
 
     @property
+    def cursor_shown(self) -> bool:
+        """Whether the program lets the cursor be seen (DECTCEM, mode 25)."""
+        return self._cells.mode(25)
+
+    @property
     def size(self) -> Size:
         return self._size
 

@@ -274,8 +274,8 @@ class Transcript:
         """The rows above the live line; `joined`: as lines."""
         screen = self._emulator.rows()
         live = self._rules.live_row(screen)
-        if live is None and self._track is self._primary and not final:
-            live = self._emulator.cursor[0]
+        if live is None:
+            live = self._rules.entry_row(screen, self._emulator, final=final)
         if live is not None:
             del screen[live:]
         lines = screen

@@ -6,9 +6,11 @@ Below the live line lie the input box, dialogs and status: they are drawn again 
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 
 from meshd_core.contracts.kinds import TranscriptRules
+from meshd_core.terminal.emulator import Emulator
 from meshd_core.terminal.transcript_tape import compact
 
 _KNOWN_ROWS, _KNOWN_CHARS = 256, 500
@@ -30,8 +32,30 @@ def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.MULTILINE) if patterns else None
 
 
-_ORNAMENT = re.compile(r"(?=.*\S)[ \u2580-\u259f\u2800-\u28ff]+\Z")
-"""A row of nothing but block elements and braille patterns: a logo, an edge, a bar."""
+_ORNAMENT = re.compile(r"(?=.*\S)[ \u2580-\u259f\u2800-\u28ff]+\Z| *[\u2580-\u2595 ]*[\u2596-\u259f]")
+"""A row of nothing but block elements and braille patterns (a logo, an edge, a bar), or one that begins with a logo: of
+quadrants no bar is made.
+"""
+_BAR = re.compile(r" *[│┃]\Z")
+"""A gutter with nothing beside it: an empty row."""
+_GUTTER = re.compile(r" *[│┃▌▎▏]")
+_EDGE = re.compile(r" *[╭╰┌└┏┗╔╚╹]?([─━═╌╍▀▄▁▔])\1{19}")
+
+
+def box_row(rows: Sequence[str], cursor: int) -> int | None:
+    """The first row of the box that the cursor, in row `cursor`, stands in: without empty rows, with an edge below, and
+    an edge above or a bar at its left. None if it stands in no box.
+    """
+    if not any(map(_EDGE.match, takewhile(str.strip, rows[cursor + 1 :]))):
+        return None
+    gutter = _GUTTER.match(rows[cursor])
+    bar = gutter[0] if gutter else ""
+    first = cursor
+    while first and rows[first - 1].strip() and rows[first - 1].startswith(bar):
+        first -= 1
+        if _EDGE.match(rows[first]):
+            return first
+    return first if gutter else None
 
 
 class RowRules:
@@ -57,6 +81,19 @@ class RowRules:
                 first = start
         return None if first is None else text.count("\n", 0, first)
 
+    def entry_row(self, rows: Sequence[str], emulator: Emulator, *, final: bool = False) -> int | None:
+        """The first row of what the cursor stands in, where no pattern matches: what is typed there is no text yet, or
+        never. None if nothing is. `final`: a row on the primary screen is text now.
+        """
+        if emulator.alternate and (self.empty or not emulator.cursor_shown):
+            return None
+        cursor = emulator.cursor[0]
+        if not self.empty and (box := box_row(rows, cursor)) is not None:
+            return box
+        if emulator.alternate:  # At the top it is wherever the program has left it.
+            return cursor if cursor >= len(rows) // 2 else None
+        return None if final else cursor
+
     def judged(self, row: str) -> Judged | None:
         """A row, as drawn; None for one that is never a line."""
         return self._known(row) if len(row) <= _KNOWN_CHARS else self._judge(row)
@@ -66,4 +103,6 @@ class RowRules:
             return None
         text = self._strip.sub("", row) if self._strip else row
         text = text.replace("\xa0", " ").rstrip()
+        if not self.empty and _BAR.match(text):
+            text = ""
         return Judged(text, compact(text), bool(self._echo and self._echo.search(row)))

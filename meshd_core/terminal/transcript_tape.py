@@ -12,6 +12,8 @@ from typing import NamedTuple
 MAX_CHARS = 131_072
 _SURE = 6
 """Characters that a row needs to be found again by itself; a shorter one needs a neighbour."""
+_HEADER = 4
+"""Characters of a row that may stay above text that scrolls."""
 _ANCHORS = 3
 _RUN = 12
 """Rows that are compared to tell the better of two alignments."""
@@ -105,6 +107,8 @@ class Tape:
         """Lay compact, non-empty `rows` over the tape, the one of index `first` at `start`."""
         text = self._text
         position = start if start >= self.start and start <= self.start + len(text) else self.end
+        if not first and position < self.end:
+            position -= self._shown_before(rows, position)
         placed: list[Placed] = []
         starts: list[int] = []
         clean = True
@@ -115,7 +119,10 @@ class Tape:
                 position += len(row)  # Virtual: where the row will lie once it is committed.
                 continue
             if index < first:
-                placed.append(self._inserted(rows, index, position))
+                place = self._inserted(rows, index, position)
+                if not place.known and len(row) >= _HEADER and self.holds(row):
+                    place = Placed(len(row))  # A header that stays while the text below it scrolls.
+                placed.append(place)
                 continue
             known, jump = self._known(rows, index, position)
             if jump is not None:
@@ -211,13 +218,23 @@ class Tape:
         ahead = position - self.start
         return any(len(row) >= _SURE and self._text.find(row, ahead) >= 0 for row in rows[index : index + _RUN])
 
+    def _shown_before(self, rows: Sequence[str], position: int) -> int:
+        """How many characters right before `position` are the first of `rows`, and the next one is at `position`."""
+        at = position - self.start
+        before = ""
+        for row in rows:
+            if self._text.startswith(row, at) and self._text.endswith(before, 0, at):
+                return len(before)
+            before += row
+            if len(before) > at:
+                break
+        return 0
+
     def _inserted(self, rows: Sequence[str], index: int, position: int) -> Placed:
         """A row that stands where the tape says otherwise: one that grew in place, or an unknown one."""
-        row, at = rows[index], position - self.start
+        at = position - self.start
         if upto := self._grown(rows, index, at):
             return Placed(upto - at, upto + self.start)
-        if len(row) >= 4 and self.holds(row):
-            return Placed(len(row))  # A header that stays while the text below it scrolls.
         return Placed(0, position)
 
     def _grown(self, rows: Sequence[str], index: int, at: int) -> int | None:

@@ -3,10 +3,16 @@
 import pytest
 
 from meshd_core.contracts.kinds import TranscriptRules
-from meshd_core.terminal.transcript_live import RowRules
+from meshd_core.terminal.emulator import Emulator
+from meshd_core.terminal.transcript import Transcript
+from meshd_core.terminal.transcript_live import RowRules, box_row
+
+EDGE = "─" * 30
+AGENT = TranscriptRules(live=("^what a version before drew",))
+ALTERNATE, BOX = b"\x1b[?1049h", f"\r\n{EDGE}\r\n> draft\r\n{EDGE}\r\n? for shortcuts".encode()
 
 
-@pytest.mark.parametrize("row", ["  ⠀⣀⣤⣶⣿⣿⣶⣤⣀", " █▀▄  ▀█▀", "▄▄▄▄▄▄▄▄▄▄▄▄", "⠋"])
+@pytest.mark.parametrize("row", ["  ⠀⣀⣤⣶⣿⣿⣶⣤⣀", " █▀▄  ▀█▀", "▄▄▄▄▄▄▄▄▄▄▄▄", "⠋", " ▝▜▄   Some CLI v1"])
 def test_a_row_of_ornaments_alone_is_no_line_of_an_agent(row: str) -> None:
     assert RowRules(TranscriptRules(echo=("^› ",))).judged(row) is None
     plain = RowRules(TranscriptRules()).judged(row)
@@ -14,8 +20,69 @@ def test_a_row_of_ornaments_alone_is_no_line_of_an_agent(row: str) -> None:
     assert plain.text == row
 
 
-@pytest.mark.parametrize("row", ["", "│ a │ b │", "├───┼───┤", "████████ 40 %", "---", "```", "}"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "",
+        "│ a │ b │",
+        "├───┼───┤",
+        "████████ 40 %",
+        "▌ a quote",
+        "┃ a quote",
+        "│   └── file",
+        "─" * 40,
+        "---",
+        "```",
+        "}",
+    ],
+)
 def test_rows_with_anything_else_are(row: str) -> None:
     judged = RowRules(TranscriptRules(echo=("^› ",))).judged(row)
     assert judged is not None
     assert judged.text == row
+
+
+@pytest.mark.parametrize("row", ["  ┃", "│"])
+def test_a_bar_with_nothing_beside_it_is_an_empty_row(row: str) -> None:
+    judged = RowRules(AGENT).judged(row)
+    assert judged is not None
+    assert not judged.compact
+
+
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [
+        (["text", "", EDGE, "❯ draft", "  more|", EDGE, "status"], 2),
+        (["text", "", "  ┃", "  ┃ draft|", "  ┃ model", "  ╹" + "▀" * 30, "status"], 2),
+        (["text", EDGE, "text", "❯ draft|", "▄" * 30], 1),
+        # An edge is missing, or far away.
+        (["text", EDGE, "❯ draft|", "status"], None),
+        (["text", "❯ draft|", EDGE, "status"], None),
+        ([EDGE, "text", "", "❯ draft|", "", EDGE], None),
+        (["┃ quoted", "┃ quoted|", "text"], None),
+    ],
+)
+def test_a_box_is_known_by_its_edges(rows: list[str], first: int | None) -> None:
+    cursor = next(y for y, row in enumerate(rows) if row.endswith("|"))
+    assert box_row(rows, cursor) == first
+
+
+@pytest.mark.parametrize(
+    ("screen", "rules", "lines"),
+    [
+        (b"said\r\n" + BOX + b"\x1b[2A", AGENT, ["said"]),
+        (ALTERNATE + b"said\r\n" + BOX + b"\x1b[2A", AGENT, ["said"]),
+        (ALTERNATE + b"said\x1b[9;1H> draft\r\n? for shortcuts\x1b[A", AGENT, ["said"]),
+        # Not shown, or wherever it was left, the cursor tells nothing; a program that nothing is known of is all text.
+        (ALTERNATE + b"said\r\nmore\x1b[?25l\x1b[9;1H> draft", AGENT, ["said", "more", "", "> draft"]),
+        (ALTERNATE + b"said\r\nmore\x1b[H", AGENT, ["said", "more"]),
+        (ALTERNATE + b"said" + BOX, TranscriptRules(), ["said", EDGE, "> draft", EDGE, "? for shortcuts"]),
+    ],
+)
+def test_what_the_cursor_stands_in_is_no_text(screen: bytes, rules: TranscriptRules, lines: list[str]) -> None:
+    emulator = Emulator(10, 40)
+    clock = iter(range(0, 1000, 10))
+    transcript = Transcript(emulator, rules, lambda: float(next(clock)))
+    transcript.feed(screen)
+    assert [*transcript.tick(), *transcript.tick(), *transcript.tick()] == lines
+    emulator.close()

@@ -44,6 +44,19 @@ def test_a_row_changed_in_place_is_put_where_it_stands() -> None:
     assert not walk.clean
 
 
+def test_a_row_that_is_said_again_above_others_is_new() -> None:
+    tape = tape_of("› first row", "second row", "box of input")
+    walk = tape.walk(["›firstrow", "secondrow", "Yousaid:", "secondrow", "boxofinput"], 0)
+    assert [place.known for place in walk.placed] == [9, 9, 0, 0, 10]
+
+
+def test_rows_that_come_back_above_the_first_are_old() -> None:
+    tape = tape_of("first row", "second row", "third row", "fourth row")
+    walk = tape.walk(["secondrow", "thirdrow", "fourthrow", "new"], 17)
+    assert [place.known for place in walk.placed] == [9, 8, 9, 0]
+    assert walk.starts[0] == 8
+
+
 def test_identical_rows_past_the_end_are_all_new() -> None:
     assert [place.known for place in tape_of("same").walk(["same", "same", "same"], 0).placed] == [4, 0, 0]
 
