@@ -115,7 +115,9 @@ class ExitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
     """The polite way out, before SIGTERM and SIGKILL; each step has its own grace."""
 
     keys: tuple[str, ...] = ()
-    """Writes, in order, 100 ms apart; empty: no polite way, SIGTERM at once."""
+    """Writes, in order, as long as the agent isn't leaving; empty: no polite way, SIGTERM at once."""
+    pause_s: float = 0.1
+    """Between two writes: how soon it shows that it is leaving, if a key too many does harm then."""
     grace_s: float = 5.0
     term_grace_s: float = 5.0
 

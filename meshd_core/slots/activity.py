@@ -355,7 +355,7 @@ class ActivityTracker:
             return True
         if self._wordless_since is None:
             self._wordless_since = monotonic()
-        return not self._unseen and monotonic() - self._wordless_since >= WORDS_WITHIN_S
+        return not self._unseen and monotonic() >= self._wordless_since + WORDS_WITHIN_S
 
     def _awaits_api(self, described: Observation) -> bool:
         return (

@@ -27,7 +27,6 @@ from meshd_core.types import ExitStatus, Size, Status
 log = logging.getLogger(__name__)
 
 _LAST_READ_BYTES = 16 * 1024 * 1024
-_KEY_PAUSE_S = 0.1
 _REDRAW_PAUSE_S = 0.2
 _RAW_BASE = "meshd.raw_base"
 """Key in a run's meta: the raw journal offset at which the run began."""
@@ -323,16 +322,19 @@ class Lifecycle:
                 log.warning("stop not carried through", extra={"slot": self._name, "reason": str(error)})
 
     async def _ask_to_exit(self) -> bool:
-        for number, keys in enumerate(self._launcher.profile.exit.keys):
-            if number:
-                await asyncio.sleep(_KEY_PAUSE_S)
+        """Press the kind's keys, as long as the agent isn't leaving: a key too many hangs gemini in its own exit."""
+        recipe = self._launcher.profile.exit
+        pastes = self._output.bracketed_paste
+        for number, keys in enumerate(recipe.keys):
+            if number and (await self._wait_end(recipe.pause_s) or (pastes and not self._output.bracketed_paste)):
+                break
             if self.master is None:
                 break
             try:
                 await self.master.write(keys.encode(), 1.0)
             except (WriteError, OSError):
                 return False
-        return bool(self._launcher.profile.exit.keys)
+        return bool(recipe.keys)
 
     async def _wait_end(self, within_s: float) -> bool:
         try:

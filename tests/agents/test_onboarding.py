@@ -109,3 +109,6 @@ def _left_alone(daemon: DaemonProcess, name: str, kind: str, question: str) -> N
         assert refused.value.code in ("slot_waiting", "not_supported"), path
     after = daemon.get(f"/slots/{name}", SlotDetail)
     assert (after.activity.state, after.counters.bytes_written) == ("onboarding", 0)
+    daemon.call("POST", f"/stop/{name}", {})
+    left = daemon.wait_for(name, "stopped", 20).exit
+    assert left is not None and left.signal not in ("SIGTERM", "SIGKILL"), left  # it left by its own keys

@@ -1,6 +1,7 @@
 """What time alone brings about: a question whose words don't come is told all the same."""
 
 from meshd_core.contracts.kinds import KindProfile, Observation, Rule
+from meshd_core.slots.activity import WORDS_WITHIN_S
 from meshd_core.testing.corpus.cast import Cast, CastEvent, Header
 from meshd_core.testing.corpus.replay import replay
 from meshd_core.testing.corpus.truth import ChannelReport, Truth
@@ -33,9 +34,10 @@ def test_a_question_that_the_screen_shows_first_opens_with_the_words_of_the_api(
     assert (dialog.question, dialog.command) == ("Allow bash?", "rm x")
 
 
-def test_a_question_is_told_within_a_second_if_the_api_is_away() -> None:
+def test_a_question_is_told_soon_if_the_api_is_away() -> None:
+    """Also if the sum of the times is rounded: this once waited for nothing, for ever."""
     [(at, dialog)] = dialogs()
-    assert at < DRAWN_AT + 1.0
+    assert at < DRAWN_AT + WORDS_WITHIN_S + 0.1
     assert (dialog.kind, dialog.question) == ("approval", "")
 
 
