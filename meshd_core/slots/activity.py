@@ -5,17 +5,16 @@ screen rule marked `override` wins. No evidence is `unknown`, never `idle`. Sour
 real CLIs, docs/architecture.md.
 """
 
-import re
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from meshd_core.clock import monotonic, rfc3339
-from meshd_core.contracts.kinds import MENU, TIME_UNITS, KindProfile, Observation, Rule
+from meshd_core.contracts.kinds import MENU, KindProfile, Observation
 from meshd_core.slots.countdown import Countdown
 from meshd_core.slots.dialog_identity import DialogIdentity
-from meshd_core.slots.dialog_options import offered
 from meshd_core.slots.own_start import OwnStart
+from meshd_core.slots.screen_rules import CompiledRule, observed, source_of
 from meshd_core.slots.versions import rule_holds
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import Activity, ActivityState, Dialog, Evidence, Source
@@ -42,20 +41,6 @@ WORDS_WITHIN_S = 1.5
 """So long a question without words is no dialog: the screen that has them is being drawn, or the API that has them
 (measured: codex draws it 0.9 s after it says that it is blocked, opencode's API tells 30 ms after its screen)."""
 UNKNOWN = Activity(state="unknown", since=rfc3339(0), confidence=0.0)
-
-
-class CompiledRule:
-    """A rule with its pattern compiled once for a slot."""
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self._pattern = re.compile(rule.pattern, re.MULTILINE)
-
-    def search(self, screen: str, title: str) -> re.Match[str] | None:
-        text = title if self.rule.where == "title" else screen
-        if self.rule.last_rows:
-            text = "\n".join(text.rstrip().split("\n")[-self.rule.last_rows :])
-        return self._pattern.search(text)
 
 
 class ActivityTracker:
@@ -382,37 +367,3 @@ class ActivityTracker:
         self.dialog = dialog
         self._start.told(state)
         self._on_change()
-
-
-class Silence:
-    """How long a terminal has said nothing, in seconds."""
-
-    def __init__(self) -> None:
-        self._last = monotonic()
-
-    def broken(self) -> None:
-        self._last = monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return monotonic() - self._last
-
-
-def source_of(rule: Rule) -> Source:
-    """Where what `rule` finds is seen."""
-    return "title" if rule.where == "title" else "screen"
-
-
-def observed(rule: Rule, match: re.Match[str]) -> Observation:
-    """What `rule` says by its `match`."""
-    command = match.groupdict().get("command")
-    groups = match.re.groupindex
-    skip = {groups[name] for name in ("command", "options", *TIME_UNITS) if name in groups}
-    asked = next((n for n in range(1, match.re.groups + 1) if n not in skip and match[n]), None)
-    choices = offered(rule, match, match.start("options" if match.groupdict().get("options") else asked or 0))
-    return Observation(
-        source=source_of(rule), rule=rule.id, state=rule.state, matched=match.group(0).strip(),
-        confidence=rule.confidence, dialog_kind=rule.dialog,
-        question=match[asked] if rule.dialog and asked is not None else choices.question, options=choices.options,
-        option_keys=choices.keys, command=command.strip() if command else None, advice=rule.advice,
-    )  # fmt: skip

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from meshd_core.contracts.kinds import Observation, Rule
-from meshd_core.slots.activity import TRUST, ActivityTracker, CompiledRule, observed, source_of
+from meshd_core.slots.activity import TRUST, ActivityTracker
+from meshd_core.slots.screen_rules import CompiledRule, observed, source_of
 from meshd_core.slots.versions import rule_holds, variants_for
 from meshd_core.types import ProfileReport, RuleReport, SourceReport, Verdict
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from meshd_core.clock import monotonic
-from meshd_core.slots.activity import ActivityTracker, Silence
+from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.output import Output
 from meshd_core.slots.screen_watch import ScreenWatch
 
@@ -63,3 +63,17 @@ class Observer:
         self._watch.close()
         if self._words is not None:
             self._words.cancel()
+
+
+class Silence:
+    """How long a terminal has said nothing, in seconds."""
+
+    def __init__(self) -> None:
+        self._last = monotonic()
+
+    def broken(self) -> None:
+        self._last = monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self._last
