@@ -6,7 +6,6 @@ crash.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -18,13 +17,12 @@ from meshd_core.slots.acceptance import Acceptance
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.draft_hold import DraftHold
 from meshd_core.slots.human_typing import TypingHold
+from meshd_core.slots.live_receipts import LiveReceipts
 from meshd_core.slots.readiness import Readiness
-from meshd_core.slots.receipts import Draft, Entry, ReceiptStore, reached
+from meshd_core.slots.receipts import Draft, Entry, ReceiptStore
 from meshd_core.slots.turns import Outcome, Turns
 from meshd_core.slots.typist import DraftStands, NotNow, TypingFailed, TypingInDoubt, Typist
 from meshd_core.types import InjectRequest, QueueBlock, QueueReport, Receipt, ReceiptError, Stage, Until
-
-log = logging.getLogger(__name__)
 
 _QUIET_POLL_S = 0.1
 _DRAFT_POLL_S = 0.5
@@ -52,12 +50,11 @@ class InjectQueue:
     ) -> None:
         self._slot, self._profile = slot, profile
         self._store, self._tracker, self._publish = store, tracker, publish
+        self._receipts = LiveReceipts(slot, store, publish, self._position)
         self._shorter, self._reply = shorter, reply
         self._readiness = Readiness(slot, profile, tracker, silent_s)
         self._queue: deque[Entry] = deque()
         self._turns = Turns()
-        self._live: dict[str, Entry] = {}
-        self._moved: dict[str, asyncio.Event] = {}
         self._kick = asyncio.Event()
         self._typing: asyncio.Timeout | None = None
         self._typist: Typist | None = None
@@ -102,8 +99,8 @@ class InjectQueue:
 
     def live(self, receipt_id: str) -> Receipt | None:
         """The receipt, if it has not come to its end yet."""
-        entry = self._live.get(receipt_id)
-        return None if entry is None else self._view(entry)
+        entry = self._receipts.get(receipt_id)
+        return None if entry is None else self._receipts.view(entry)
 
     def accept(self, request: InjectRequest, principal: str, key: str | None, receipt: str | None = None) -> Entry:
         """Record a prompt durably and queue it; with a known `key`, the entry that it stands for already.
@@ -118,7 +115,7 @@ class InjectQueue:
         self._store.save(entry)
         self.accepted += 1
         self._enqueue(entry)
-        self._publish(self._view(entry))
+        self._publish(self._receipts.view(entry))
         return entry
 
     def known(self, request: InjectRequest, principal: str, key: str | None) -> Entry | None:
@@ -126,27 +123,21 @@ class InjectQueue:
         TooLarge.
         """
         known = self._acceptance.known(request, principal, key)
-        return None if known is None else self._live.get(known.id, known)
+        return None if known is None else self._receipts.get(known.id) or known
 
     async def wait(self, entry: Entry, until: Until, timeout_s: float) -> Receipt:
         """The receipt once `until` is reached or it ended, else as it stands after `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not reached(receipt := self._view(entry), until) and not self._closed:
-                    await self._moved.setdefault(entry.id, asyncio.Event()).wait()
-        except TimeoutError:
-            pass
-        return receipt if reached(receipt, until) else self._view(entry)
+        return await self._receipts.wait(entry, until, timeout_s)
 
     def cancel(self, receipt_id: str) -> Receipt:
         """Take a queued prompt back. Raises InjectNotCancellable if it is being typed or has ended."""
-        entry = self._live.get(receipt_id)
+        entry = self._receipts.get(receipt_id)
         if entry is None or entry.stage != "accepted":
             stage = entry.stage if entry else "ended"
             raise InjectNotCancellable(f"receipt {receipt_id} is {stage}: only a queued prompt can be cancelled")
         self._queue.remove(entry)
         self._end(entry, "cancelled", None)
-        return self._view(entry)
+        return self._receipts.view(entry)
 
     # -- what the slot tells --
 
@@ -161,8 +152,7 @@ class InjectQueue:
         self._closed = True
         self._typist = None
         self.human.release()
-        for moved in self._moved.values():
-            moved.set()
+        self._receipts.close()
 
     def agent_stopping(self) -> None:
         """The agent is asked to exit, which may make it idle for a moment: nothing more is typed into this run."""
@@ -218,7 +208,7 @@ class InjectQueue:
             if entry.ended:
                 self._hold.take(entry)
                 continue
-            self._live[entry.id] = entry
+            self._receipts.add(entry)
             if entry.stage == "submitted":
                 self._turns.add(entry)
             else:
@@ -328,7 +318,7 @@ class InjectQueue:
             entry.cap()
             self.record(entry, "submitted")
         if entry.capped:
-            self._live.pop(entry.id, None)
+            self._receipts.drop(entry)
             return
         self._turns.add(entry)
         self.activity_changed()
@@ -367,23 +357,16 @@ class InjectQueue:
     # -- records --
 
     def _enqueue(self, entry: Entry) -> None:
-        self._live[entry.id] = entry
+        self._receipts.add(entry)
         self._queue.append(entry)
         self._kick.set()
 
     def record(self, entry: Entry, *stages: Stage) -> None:
         """Move `entry` to `stages`: on disk first, then for everyone to see. Raises Overloaded: the disk is full."""
-        for stage in stages:
-            entry.move(stage)
-        self._store.save(entry)
+        self._receipts.save(entry, *stages)
         if "writing" in stages:
             self._hold.release()  # it is typed into an empty box
-        self._tell(entry)
-
-    def _tell(self, entry: Entry) -> None:
-        self._publish(self._view(entry))
-        if (moved := self._moved.pop(entry.id, None)) is not None:
-            moved.set()
+        self._receipts.tell(entry)
 
     def _end(self, entry: Entry, stage: Stage, error: ReceiptError | None, draft: Draft | None = None) -> None:
         self._turns.remove(entry)
@@ -391,15 +374,8 @@ class InjectQueue:
             self._hold.take(entry, draft)
         entry.error = error
         entry.text = ""
-        try:
-            self.record(entry, stage)
-        except Overloaded as full:
-            # The end must be told even if the disk can't take it; after a crash it would be in doubt, never retyped.
-            log.warning("receipt not recorded", extra={"slot": self._slot, "reason": str(full)})
-            self._tell(entry)
-        self._live.pop(entry.id, None)
+        self._receipts.end(entry, stage)
         self._kick.set()
 
-    def _view(self, entry: Entry) -> Receipt:
-        position = self._queue.index(entry) if entry.stage == "accepted" and entry in self._queue else None
-        return entry.view(position)
+    def _position(self, entry: Entry) -> int | None:
+        return self._queue.index(entry) if entry.stage == "accepted" and entry in self._queue else None
