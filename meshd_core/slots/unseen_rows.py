@@ -19,7 +19,7 @@ WAIT_S = 5.0
 """OpenCode's own API needs 0.01 s for an answer on an idle machine, and up to 3 s on one with a load of 10."""
 DRAWN_OVER_WAIT_S = 1.0
 """For rows that may not have been meant to stay: of a screen that changes, records say nothing."""
-_PAUSE_S = 0.1
+_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.5
 """Twice as long after each time: the records may be long."""
 _SESSION_WITHIN_S = 60.0
 """An adoption takes in a long backlog before the agent's session is there to be asked."""
@@ -112,7 +112,7 @@ class UnseenRows:
                     missing = await asyncio.to_thread(missed_lines, words, prompt, mark, rows)
                     if missing is None:
                         await asyncio.sleep(pause)
-                        pause *= 2
+                        pause = min(2 * pause, _LONGEST_PAUSE_S)
                     else:
                         self._release(missing)
 

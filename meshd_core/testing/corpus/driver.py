@@ -200,6 +200,7 @@ class Driver:
 
     def enter(self, text: str) -> None:
         """Enter, for `text` that stands in the input box."""
+        self.channel.ask()
         self.facts.typed.append(Typed(text, self.terminal.now()))
         self.key("\r")
 
