@@ -61,6 +61,7 @@ class Transcript:
         self._blank = False
         self._shown: Callable[[list[str]], list[str]] = list
         self._next_step = PRIMARY_STEP
+        self._erased_step = 0
         self.consumed = 0
         """Bytes fed, replayed ones too, when the screen was last looked at: what the lines so far were made from.
 
@@ -186,12 +187,19 @@ class Transcript:
             position = match.end()
             erases = match.group().startswith(_ERASES)
             whole = self._emulator.at_ground and not self._emulator.synchronized
-            if whole and (not erases or self._emulator.scrolled >= ERASED_ROWS):
+            if whole and (not erases or self._may_lose_rows()):
                 self._look(now, out)
             self._advance(data[match.start() : position], now, out)
             if not erases and match.group() != _FRAME:
                 self._cleared(now, out)
         self._advance(data[position:], now, out)
+
+    def _may_lose_rows(self) -> bool:
+        """Whether to look before rows are erased: once in a step, as a flood of frames erases thousands of times."""
+        if self._erased_step == self._next_step or self._emulator.scrolled < ERASED_ROWS:
+            return False
+        self._erased_step = self._next_step
+        return True
 
     def _advance(self, data: bytes, now: float, out: list[str]) -> None:
         """Feed `data` and look at the screen at each step of the stream."""

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshd_core.contracts.kinds import TranscriptRules
-from meshd_core.terminal.emulator import Emulator, Signal
-from meshd_core.terminal.transcript import Transcript
+from meshd_core.terminal.emulator import Emulator, Scrolled, Signal
+from meshd_core.terminal.transcript import PRIMARY_STEP, Transcript
 from meshd_core.types import ActivityState
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -272,6 +272,21 @@ def test_a_flood_comes_out_exactly(row: str) -> None:
     rows = [row.replace("{}", str(n % 8)) for n in range(4000)]
     plain = [re.sub(r"\x1b\[\d*m", "", line).rstrip() for line in rows]
     assert flood(TranscriptRules(), "\r\n".join([*rows, ""]).encode(), 4096) == plain
+
+
+def test_a_flood_of_frames_is_looked_at_no_more_than_twice_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []
+    take = Emulator.take_scrollback
+
+    def counted(emulator: Emulator, *, joined: bool = True) -> Scrolled:
+        looks.append(joined)
+        return take(emulator, joined=joined)
+
+    monkeypatch.setattr(Emulator, "take_scrollback", counted)
+    frame = "\x1b[2K\x1b[1A\x1b[2K\rline {} of many\r\nprogress\r\n"
+    data = "".join(frame.format(n) for n in range(10_000)).encode()
+    assert len([line for line in flood(TranscriptRules(), data, 65_536) if "of many" in line]) > 9_000
+    assert len(looks) <= 2 * len(data) / PRIMARY_STEP + 30
 
 
 def test_a_line_without_end_comes_in_pieces_and_holds_no_memory() -> None:
