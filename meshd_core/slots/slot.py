@@ -1,15 +1,14 @@
 """One slot: its parts wired together, and the views of it that go over the wire."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from meshd_core.auth.agent_tokens import AgentTokens
 from meshd_core.config.model import SlotSection
 from meshd_core.contracts.events import EventData
-from meshd_core.contracts.kinds import KindProfile, Run, Turn
-from meshd_core.errors import SlotNotRunning, SlotRemoved
+from meshd_core.contracts.kinds import KindProfile, Run
+from meshd_core.errors import SlotNotRunning
 from meshd_core.pty.messages import ChildInfo
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.agent_channel import AgentChannel
@@ -20,16 +19,19 @@ from meshd_core.slots.ending import KeeperLink
 from meshd_core.slots.feed import Feed
 from meshd_core.slots.hands import Hands
 from meshd_core.slots.inject_queue import InjectQueue
+from meshd_core.slots.intake import Intake
 from meshd_core.slots.keyboard import Keyboard
 from meshd_core.slots.lifecycle import Lifecycle
 from meshd_core.slots.observer import Observer
 from meshd_core.slots.output import Output
 from meshd_core.slots.plan import Differences, LivingPlan, SlotPlan, launcher_of
-from meshd_core.slots.receipts import Entry, ReceiptStore, exit_text
+from meshd_core.slots.proofs import Proofs
+from meshd_core.slots.receipts import ReceiptStore, exit_text
+from meshd_core.slots.replies import Replies
 from meshd_core.slots.run_memory import RunMemory
 from meshd_core.slots.shared_terminal import SharedTerminal
+from meshd_core.slots.state_wait import StateWait
 from meshd_core.slots.tasks import SlotTasks
-from meshd_core.slots.turns import Outcome
 from meshd_core.slots.typist import Typist
 from meshd_core.slots.unseen_rows import UnseenRows
 from meshd_core.slots.versions import profile_for_version
@@ -53,7 +55,6 @@ from meshd_core.types import Slot as SlotView
 
 log = logging.getLogger(__name__)
 
-_WORDS_S = 1.0
 _READERS_GONE_S = 3.0
 
 
@@ -88,9 +89,11 @@ class Slot:
         self._observer = Observer(self._tracker, self._output, lambda: self._life.child is not None)
         self._keyboard = Keyboard(self._journal, self._output, self._tracker, lambda: self._life.master)
         self._announcer = Announcer(self.feed, tell)
+        self._prompts = Prompts()
         self.queue = InjectQueue(
             section.name, plan.node, plan.profile, store, self._tracker,
-            publish=self._announcer.receipt_moved, shorter=self._announcer.queue_moved, reply=self._reply,
+            publish=self._announcer.receipt_moved, shorter=self._announcer.queue_moved,
+            reply=Replies(self._channel, self._output, self.feed, self._prompts).of,
             silent_s=lambda: self._observer.silent_s,
         )  # fmt: skip
         self._life = Lifecycle(
@@ -115,9 +118,10 @@ class Slot:
         self._announcer.open(self._views)
         self._life.exit = self.feed.newest_exit()
         self._life.forbid(plan.unavailable)
-        self._prompts = Prompts()
+        self.wait_for = StateWait(self._changes, self._life, self._tracker).wait_for
+        self._intake = Intake(self.name, self._plan, self._life, self.queue)
         self._conversation = ConversationView(self._channel, self.feed, self._prompts, self._output.filtered)
-        self._proofs: list[tuple[int, str]] = []
+        self._proofs = Proofs()
         self._leaving = self._ran_before = False
 
     # -- what is seen --
@@ -142,15 +146,6 @@ class Slot:
                 hint=f"'meshd tail {self.name}' has the output of its last run",
             )
         return await self._conversation.page(before, limit)
-
-    async def wait_for(self, states: Collection[str], wait_s: float) -> None:
-        """Wait until the activity or the status is one of `states`, or until `wait_s` has passed."""
-        found = await self._changes.wait(
-            lambda: self._life.status in states or self._tracker.activity.state in states, wait_s
-        )
-        if found and self._tracker.activity.state == "waiting":
-            # A signal comes before the screen that it speaks of: who waited for a question wants its words, too.
-            await self._changes.wait(lambda: self._tracker.dialog is not None, _WORDS_S)
 
     # -- configuration --
 
@@ -279,7 +274,7 @@ class Slot:
         if (state := self.feed.newest_state()) is not None:
             self._tracker.restore(state.activity, state.dialog)
         entry = self.queue.in_doubt()
-        self._proofs.clear()
+        self._proofs.begin()
         await self._life.adopt(child, [entry.raw_mark] if entry is not None else [], record)
 
     def child_exited(self, info: ChildInfo) -> None:
@@ -298,19 +293,8 @@ class Slot:
     async def inject(
         self, request: InjectRequest, principal: str, key: str | None, receipt: str | None = None
     ) -> Receipt:
-        """Queue a prompt and wait for its `until`. Raises SlotNotRunning and what `InjectQueue.accept` raises."""
-        if self._plan.retired and self.queue.known(request, principal, key) is None:
-            raise SlotRemoved(self.name)
-        if self._plan.retired or self._life.child is None or self._life.status not in ("running", "starting"):
-            entry = self.queue.known(request, principal, key)
-            if entry is None:
-                raise SlotNotRunning(
-                    f"slot {self.name} is {self._life.status}", hint=f"'meshd start {self.name}' starts its agent"
-                )
-        else:
-            entry = self.queue.accept(request, principal, key, receipt)
-            await asyncio.sleep(0)  # the queue's turn first: a prompt that can be typed now is, before the answer
-        return await self.queue.wait(entry, request.until, request.timeout_s)
+        """Queue a prompt and wait for its `until`. Raises what `Intake.inject` raises."""
+        return await self._intake.inject(request, principal, key, receipt)
 
     @property
     def alive(self) -> bool:
@@ -345,22 +329,11 @@ class Slot:
         )  # fmt: skip
         self._channel.open(run, adopted)
         typist = Typist(self._keyboard, self.profile, self._prompts.noting(self.queue.record), self._channel.finished)
-        in_doubt = self.queue.in_doubt() if adopted else None
-        if in_doubt is not None and self._proven(in_doubt):
-            self.queue.prove(in_doubt)
-            in_doubt = None
-        self.queue.agent_started(typist)
-        if in_doubt is not None:
-            self.queue.doubt(in_doubt, paste_open=in_doubt.stage == "writing")
+        self._proofs.start(self.queue, typist, adopted)
         if adopted and self._output.cut and self.profile.output == "screen":
             self._tasks.spawn(self._life.redraw(), f"redraw {self.name}")
         self._observer.run_began()
         self.terminal.run_began()
-
-    def _proven(self, entry: Entry) -> bool:
-        """Whether, after its Enter, the journal or the backlog shows that the agent began to work."""
-        worked = any(at > entry.raw_mark for at, state in self._proofs if state != "idle")
-        return entry.stage == "entered" and worked and not entry.joined
 
     def _run_ended(self, status: ExitStatus, pid: int) -> None:
         self._memory.ended()
@@ -371,21 +344,6 @@ class Slot:
         self._announcer.run_ended(status, pid)
         self.terminal.run_ended(status, pid)
 
-    async def _reply(self, entry: Entry, interrupted: bool) -> Outcome:
-        """The agent's answer: from its own log if the kind reads one, else the lines since Enter. No log has what an
-        interrupt cut off.
-        """
-        turn = Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)
-        reply = await self._channel.reply(turn)
-        failure = None if interrupted else await self._channel.failure(turn)
-        self._channel.learn()  # gemini reports nothing, and may go on in another log since
-        if reply or (reply is not None and not interrupted):
-            reply = self._output.filtered(reply)
-        else:
-            reply = await self._output.reply_lines(entry.line_mark, entry.text)
-        self._prompts.replied(entry, self.feed.last_n())
-        return Outcome(reply, None if failure is None else self._output.filtered(failure))
-
     # -- what happens --
 
     def _answer_query(self, data: bytes) -> None:
@@ -393,7 +351,7 @@ class Slot:
 
     def _signal(self, signal: Signal, at: int) -> None:
         if self._life.child is None:
-            self._proofs.append((at, signal.state))
+            self._proofs.note(at, signal.state)
         self._tracker.signal(signal)
 
     def _touched(self, when: float) -> None:
