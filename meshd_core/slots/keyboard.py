@@ -1,7 +1,7 @@
 """The write side of one slot's terminal, and what must be seen while typing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from meshd_core.pty.errors import WriteClosed
@@ -15,12 +15,16 @@ KEYS_WAIT_S = 3.0
 
 
 class Keyboard:
-    """What `typist.Terminal` asks for, over a slot's parts. `master` gives the terminal of the present run."""
+    """What `typist.Terminal` asks for, over a slot's parts. `master` gives the terminal of the present run, `redraw`
+    makes its agent draw the whole screen.
+    """
 
     def __init__(
-        self, journal: Journal, output: Output, tracker: ActivityTracker, master: Callable[[], Master | None]
-    ) -> None:
+        self, journal: Journal, output: Output, tracker: ActivityTracker, master: Callable[[], Master | None],
+        redraw: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
         self._journal, self._output, self._tracker, self._master = journal, output, tracker, master
+        self._redraw = redraw
         self._worked = asyncio.Event()
         self._turn = asyncio.Lock()
         self.bytes_written = 0
@@ -109,6 +113,10 @@ class Keyboard:
             raise WriteClosed("the agent has ended", 0, len(data))
         await master.write(data, timeout_s)
         self.bytes_written += len(data)
+
+    async def redraw(self) -> None:
+        """Make the agent draw its whole screen."""
+        await self._redraw()
 
     def answer(self, data: bytes) -> None:
         """Send the terminal's answer to a program's query; dropped if the program isn't reading."""

@@ -87,7 +87,10 @@ class Slot:
             touched=self._touched, unseen=UnseenRows(section.name, self._channel, self._tasks.spawn),
         )  # fmt: skip
         self._observer = Observer(self._tracker, self._output, lambda: self._life.child is not None)
-        self._keyboard = Keyboard(self._journal, self._output, self._tracker, lambda: self._life.master)
+        self._keyboard = Keyboard(
+            self._journal, self._output, self._tracker, master=lambda: self._life.master,
+            redraw=lambda: self._life.redraw(),  # noqa: PLW0108 - it is made below
+        )  # fmt: skip
         self._announcer = Announcer(self.feed, tell)
         self._prompts = Prompts()
         self.queue = InjectQueue(

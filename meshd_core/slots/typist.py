@@ -89,6 +89,7 @@ class Terminal(Protocol):
     def lines_after(self, n: int) -> list[str]: ...
     def screen_rows(self) -> list[str]: ...
     async def write(self, data: bytes, timeout_s: float) -> None: ...
+    async def redraw(self) -> None: ...
     async def wait_worked(self, past: int, timeout_s: float) -> bool: ...
 
 
@@ -107,6 +108,8 @@ class Typist:
         self._record = record
         self._box = InputBox(lambda: self._recipe, terminal.typed_text)
         self._unsent = False
+        self._redrawn_for: str | None = None
+        """The prompt for which the screen was drawn anew: once is enough."""
         self._astray = ""
         """The beginning of a text that was typed and never came into the box, without blanks: it may come late."""
 
@@ -172,10 +175,17 @@ class Typist:
             if unsent or self._terminal.unsent:
                 await self._clear_unseen(entry)
             return
+        if self._box.text() is None:
+            await self._seen(entry)
         if unsent or left is not None:
             await self._box.fills()  # claude puts an interrupted prompt back some time after it is idle
-        if not await self._box.holds_draft():
+        if not await self._box.holds_draft() or await self._cleared(entry, keys):
             return
+        if not (await self._drawn_anew(entry) and await self._box.empties()):
+            raise DraftStands
+
+    async def _cleared(self, entry: Entry, keys: int) -> bool:
+        """Press the keys that empty the box until it is seen empty; False if they don't do it."""
         for _ in range(_CLEARINGS):
             self._require_no_keys(keys)
             before = self._box.text()
@@ -184,11 +194,24 @@ class Typist:
             if DRAFT_CLEARED not in entry.changes:
                 entry.changes = (*entry.changes, DRAFT_CLEARED)
             if await self._box.empties():
-                return
+                return True
             if before is not None and self._box.text() == before:
                 break
-        if self._box.draft:
-            raise DraftStands
+        return not self._box.draft
+
+    async def _seen(self, entry: Entry) -> bool:
+        """Wait until the input box is on the screen, if need be on one that is drawn anew."""
+        return await self._box.seen() or (await self._drawn_anew(entry) and await self._box.seen())
+
+    async def _drawn_anew(self, entry: Entry) -> bool:
+        """Make the agent draw its screen anew, once for a prompt: a program may have printed over it, as opencode's own
+        runtime does with a warning. False if it was done before, or if a dialog is open.
+        """
+        if self._redrawn_for == entry.id or self._terminal.dialog_open:
+            return False
+        self._redrawn_for = entry.id
+        await self._terminal.redraw()
+        return True
 
     async def _clear_unseen(self, entry: Entry) -> None:
         """Empty a box that can't be read, if this kind has keys for that: a text may stand there."""
@@ -225,7 +248,7 @@ class Typist:
             # Without a pause the two stages are one write to the disk: nothing happens between them.
             self._record(entry, "written")
             before_enter = ("echoed",) if await self._settle(entry.text) else ()
-        seen = await self._box.seen()
+        seen = await self._seen(entry)
         elsewhere = "echoed" not in before_enter and await self._box.stays_empty()
         if self._terminal.dialog_open:
             raise TypingInDoubt(self._failure("dialog_opened", "a dialog opened before Enter; it was not pressed"))

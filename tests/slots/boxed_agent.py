@@ -28,6 +28,9 @@ class BoxedAgent:
         self.hides = False
         self.deaf = False
         """Something else takes the keys."""
+        self.printed_over = ""
+        """What stands on the screen in place of all else, until it is drawn anew."""
+        self.redraws = 0
         self.frozen = False
         """It reads nothing for now."""
         self._unread = ""
@@ -49,6 +52,8 @@ class BoxedAgent:
             yield
 
     def typed_text(self) -> str:
+        if self.printed_over:
+            return self.printed_over
         return "" if self.hides or len(self.text) > self.shows else f"> {self.text}\n--"
 
     def screen_rows(self) -> list[str]:
@@ -73,6 +78,10 @@ class BoxedAgent:
         if not self.frozen:
             self.read()
         self.after(text)
+
+    async def redraw(self) -> None:
+        self.redraws += 1
+        self.printed_over = ""
 
     def read(self) -> None:
         """Take what was written meanwhile."""

@@ -47,7 +47,7 @@ class Bench:
         self.takes_answers = False
         self.tracker = ActivityTracker(PROFILE, lambda: None)
         unused = cast(Any, None)
-        self.keyboard = Keyboard(unused, unused, self.tracker, lambda: self._master)
+        self.keyboard = Keyboard(unused, unused, self.tracker, lambda: self._master, unused)
         self.hands = Hands(
             "x", keys, self.keyboard, self.tracker, look=self.look, wait=self._wait,
             interrupted=lambda: self.interrupted.append(self.typed()), typed=lambda: None, answered_itself=self._answer,

@@ -61,7 +61,7 @@ class Parts:
 
 def keyboard(parts: Parts) -> Keyboard:
     nothing = cast(Any, None)
-    return Keyboard(nothing, nothing, nothing, lambda: cast(Any, parts))
+    return Keyboard(nothing, nothing, nothing, lambda: cast(Any, parts), nothing)
 
 
 async def _press(keys: Keyboard) -> None:

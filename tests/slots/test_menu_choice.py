@@ -45,7 +45,7 @@ class Menu:
         self.tracker = ActivityTracker(PROFILE, lambda: None)
         unused = cast(Any, None)
         output = cast(Any, type("Output", (), {"application_cursor": False}))
-        self.keyboard = Keyboard(unused, output, self.tracker, lambda: self._master)
+        self.keyboard = Keyboard(unused, output, self.tracker, lambda: self._master, unused)
         self.hands = Hands(
             "x", Keys(deny="\x1b"), self.keyboard, self.tracker, look=self.look, wait=self._wait,
             interrupted=lambda: None, typed=lambda: None, answered_itself=_no_answer,

@@ -286,9 +286,32 @@ async def test_a_box_that_is_not_seen_holds_the_queue_under_its_own_name_until_i
             while queue.held != "input_unseen":
                 await asyncio.sleep(0.02)
         assert queue.explain().blocked_by == ("input_unseen",)
+        assert agent.redraws == 1
         agent.hides = False
         await queue.wait(one, "submitted", 20)
     assert agent.prompts == ["a prompt"]
+
+
+@pytest.mark.parametrize("printed", ["a warning", "> a warning\n--"], ids=["no box", "what looks like a draft"])
+async def test_a_screen_that_was_printed_over_is_drawn_anew_once_for_a_prompt(tmp_path: Path, printed: str) -> None:
+    agent = BoxedAgent()
+    agent.printed_over = printed
+    async with queue_of(agent, tmp_path) as (queue, _):
+        for text in ("a prompt", "another"):
+            receipt = await queue.wait(queue.accept(InjectRequest(text=text), "p", None), "submitted", 20)
+            assert receipt.error is None
+    assert (agent.prompts, agent.redraws) == (["a prompt", "another"], 1)
+
+
+async def test_a_screen_that_is_printed_over_between_text_and_enter_is_drawn_anew() -> None:
+    agent = BoxedAgent()
+
+    def print_over(written: str) -> None:
+        agent.printed_over = "a warning" if "a prompt" in written else ""
+
+    agent.after = print_over
+    await Typist(agent, PROFILE, moved, _no_records).type(entry())
+    assert (agent.prompts, agent.redraws) == (["a prompt"], 1)
 
 
 async def test_a_box_that_cannot_be_read_is_cleared_when_no_keys_are_being_pressed(tmp_path: Path) -> None:
