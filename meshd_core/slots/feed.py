@@ -152,6 +152,19 @@ class Feed:
             for end, record in self._journal.read(start, max_bytes)
         ]
 
+    def lines_after(self, n: int, limit_bytes: int = 1024 * 1024) -> list[str]:
+        """Texts of the held lines whose number is greater than `n`."""
+        start = self.tail_lines(max(0, self.last_n() - n))
+        texts: list[str] = []
+        size = 0
+        while (events := self.read(start)) and size < limit_bytes:
+            for event in events:
+                if event.event == "line" and event.n > n:
+                    texts.append(event.data.decode())
+                    size += len(event.data)
+            start = events[-1].end
+        return texts
+
     def newest_state(self) -> StateEvent | None:
         """What the journal last said of the slot's state: it holds until something newer is seen."""
         record = self._journal.newest(Kind.STATE)

@@ -6,7 +6,6 @@ the daemon's death the rest is made again from there (`restore`), and nothing is
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 from meshd_core.clock import monotonic
 from meshd_core.contracts.filters import IDLE_S
@@ -16,14 +15,13 @@ from meshd_core.slots.feed import Feed
 from meshd_core.slots.reply_lines import without_echo
 from meshd_core.slots.unseen_rows import UnseenRows
 from meshd_core.terminal.emulator import Emulator, Signal
-from meshd_core.terminal.journal import Journal
+from meshd_core.terminal.journal import RAW_STEP, Journal
 from meshd_core.terminal.output_chain import OutLine, OutputChain
 from meshd_core.terminal.records import Kind
 from meshd_core.terminal.text_filter import TextFilter
 from meshd_core.terminal.transcript import Transcript
 from meshd_core.types import ActivityState, Cursor, Gap, Screen, Size
 
-_REPLAY_STEP = 16 * 1024
 _SETTLED_S = 0.6
 _MORE_POLLS, _SETTLED_POLL_S = 40, 0.05
 """As much longer on a busy machine, where rows are seen later; some, as a clock's, never come to rest."""
@@ -128,8 +126,7 @@ class Output:
 
     def _replay(self, start: int, end: int, marks: Sequence[int]) -> None:
         """Feed raw bytes of the journal to the terminal once more."""
-        for low, high in _steps(start, end, marks):
-            data = self._journal.raw(low, high)
+        for data, high in self._journal.raw_steps(start, end, marks):
             if self._transcript is not None:
                 self._publish_texts(self._transcript.feed(data))
             else:
@@ -139,16 +136,16 @@ class Output:
     def _retell(self, start: int) -> None:
         """Make lines of raw bytes of the journal that no line was made of."""
         assert self._filter is not None
-        for low, high in _steps(start, self._journal.raw_head, ()):
-            self._publish(self._chain.feed(self._filter.feed(self._journal.raw(low, high), low)))
+        for data, high in self._journal.raw_steps(start, self._journal.raw_head):
+            self._publish(self._chain.feed(self._filter.feed(data, high - len(data))))
 
     async def backlog(self, run: int, backlog: Backlog) -> None:
         """Take in what the keeper read while no daemon was there; what was taken in before is skipped."""
         seen = self._journal.backlog_begin(run, backlog.start, len(backlog.data))
         if backlog.lost_bytes and not seen:
             self.gap(Gap(lost_lines=None, lost_bytes=backlog.lost_bytes))
-        for low in range(seen, len(backlog.data), _REPLAY_STEP):
-            step = backlog.data[low : low + _REPLAY_STEP]
+        for low in range(seen, len(backlog.data), RAW_STEP):
+            step = backlog.data[low : low + RAW_STEP]
             self._journal.append_raw(step)
             self._take(step)
             await asyncio.sleep(0)
@@ -281,18 +278,9 @@ class Output:
             self._timer.cancel()
             self._timer = None
 
-    def lines_after(self, n: int, limit_bytes: int = 1024 * 1024) -> list[str]:
+    def lines_after(self, n: int) -> list[str]:
         """Texts of the held lines whose number is greater than `n`."""
-        start = self._feed.tail_lines(max(0, self._feed.last_n() - n))
-        texts: list[str] = []
-        size = 0
-        while (events := self._feed.read(start)) and size < limit_bytes:
-            for event in events:
-                if event.event == "line" and event.n > n:
-                    texts.append(event.data.decode())
-                    size += len(event.data)
-            start = events[-1].end
-        return texts
+        return self._feed.lines_after(n)
 
     async def reply_lines(self, n: int, prompt: str) -> str:
         """The lines after line `n` as an answer: without the echo of `prompt`, after rows had time to settle."""
@@ -400,13 +388,3 @@ class Output:
         self._cancel_timer()
         self._cancel_idle()
         self._emulator.close()
-
-
-def _steps(start: int, end: int, marks: Sequence[int]) -> list[tuple[int, int]]:
-    """[start, end) cut at each mark and into steps of at most `_REPLAY_STEP` bytes."""
-    cuts = sorted({start, end, *(mark for mark in marks if start < mark < end)})
-    return [
-        (low, min(low + _REPLAY_STEP, high))
-        for first, high in pairwise(cuts)
-        for low in range(first, high, _REPLAY_STEP)
-    ]

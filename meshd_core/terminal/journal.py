@@ -9,8 +9,9 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 from zlib import crc32
@@ -30,6 +31,8 @@ from meshd_core.terminal.ring import Ring
 
 WINDOW: Final = 65536
 """Bytes ahead of the raw head that are always zero, and thus the most that one read may bring."""
+RAW_STEP: Final = 16 * 1024
+"""Bytes that are replayed at a time."""
 _MARKER = struct.Struct("<QQQQQ")
 _ZEROS = memoryview(bytes(WINDOW))
 _NOTHING = memoryview(b"")
@@ -172,6 +175,16 @@ class Journal:
         if not self._raw_tail <= start <= end <= self._raw_head:
             raise ValueError(f"raw {start}..{end} is not within {self._raw_tail}..{self._raw_head}")
         return self._raw.get(start, end - start)
+
+    def raw_steps(self, start: int, end: int, marks: Sequence[int] = ()) -> Iterator[tuple[bytes, int]]:
+        """The raw bytes from `start` to `end` in steps of at most `RAW_STEP`, none of them across one of `marks`; each
+        with where it ends. Raises ValueError where they aren't held.
+        """
+        cuts = sorted({start, end, *(mark for mark in marks if start < mark < end)})
+        for first, last in pairwise(cuts):
+            for low in range(first, last, RAW_STEP):
+                high = min(low + RAW_STEP, last)
+                yield self.raw(low, high), high
 
     def backlog_begin(self, run_hash: int, start: int, size: int) -> int:
         """How many bytes of this backlog are stored already, from a try that was itself cut short; then remember it.
