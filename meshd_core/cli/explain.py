@@ -15,6 +15,7 @@ _VERDICTS: dict[Verdict, str] = {
     "overridden": "overridden",
     "earlier_rule": "later rule",
     "no_match": "no match",
+    "too_late": "only while the agent starts",
     "other_version": "other version",
 }
 _BLOCKS: dict[QueueBlock, str] = {

@@ -3,12 +3,13 @@
 Text that comes from an agent never reaches the terminal with its control characters.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
 import msgspec
+
+from meshd_core.columns import left_of, width
 
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x09}
 _BIDI = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\N{REPLACEMENT CHARACTER}")
@@ -49,22 +50,11 @@ def show_facts(facts: Sequence[tuple[str, str]]) -> None:
         click.echo(f"{name:<{wide}}  {clean(value)}".rstrip())
 
 
-def width(text: str) -> int:
-    """Terminal columns that `text` takes: East Asian wide characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
-
-
 def cut(text: str, columns: int) -> str:
     """`text` in at most `columns` columns, with an ellipsis where something was left out."""
     if width(text) <= columns:
         return text
-    while width(text) > columns - 1:
-        text = text[:-1]
-    return text + "…"
+    return left_of(text, columns - 1) + "…"
 
 
 def age(since: str | None, now: datetime | None = None) -> str:

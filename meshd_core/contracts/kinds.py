@@ -55,6 +55,9 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     confidence: float = 0.8
     last_rows: int = 0
     """Look only at this many rows from the last non-empty one up; 0 looks at all."""
+    at_start: bool = False
+    """Counts only in the agent's own start, until it was seen at work or was idle for `KindProfile.first_idle_s`: what
+    stands on the screen of an agent that still loads can stand there later as well, as after a resize."""
     versions: str = ""
 
     def __post_init__(self) -> None:
@@ -150,6 +153,9 @@ class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
     """Over a row: text removed from it (gutters)."""
     echo: tuple[str, ...] = ()
     """Over a row: an echoed prompt: exempt from holding back the last row; may stay above an answer that scrolls."""
+    panel: str | None = None
+    """Over the screen: where it matches, a panel stands beside the text, no line of it, from the column on in which
+    the first group begins."""
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from meshd_core.clock import monotonic, rfc3339
-from meshd_core.contracts.kinds import MENU, KindProfile, Observation
+from meshd_core.contracts.kinds import MENU, KindProfile, Observation, Rule
 from meshd_core.slots.countdown import Countdown
 from meshd_core.slots.dialog_identity import DialogIdentity
 from meshd_core.slots.own_start import OwnStart
@@ -201,7 +201,9 @@ class ActivityTracker:
         for compiled in self._screen_rules:
             rule = compiled.rule
             source = source_of(rule)
-            if (source in seen and not rule.override) or (match := compiled.search(screen, title)) is None:
+            if not self.in_time(rule) or (source in seen and not rule.override):
+                continue
+            if (match := compiled.search(screen, title)) is None:
                 continue
             if rule.override and override is not None:
                 continue
@@ -230,7 +232,7 @@ class ActivityTracker:
         """The window title changed. Work that it tells of is believed at once: it may be over before `look` comes."""
         for compiled in self._screen_rules:
             rule = compiled.rule
-            if rule.where == "title" and (match := compiled.search("", title)) is not None:
+            if rule.where == "title" and self.in_time(rule) and (match := compiled.search("", title)) is not None:
                 if rule.state in ("busy", "waiting"):
                     self.observe(observed(rule, match))
                 return
@@ -252,6 +254,10 @@ class ActivityTracker:
         if self._override is not None:
             return self._override
         return next(iter(self._counting()), None)
+
+    def in_time(self, rule: Rule) -> bool:
+        """Whether `rule` counts at all by now."""
+        return not (rule.at_start and self._start.over)
 
     def counts(self, observation: Observation) -> bool:
         """Whether it is believed if no better one is there; a run that begins is not believed everything."""

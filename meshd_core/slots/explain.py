@@ -31,7 +31,7 @@ class Judgement:
             _Judged(rule, CompiledRule(rule).search(screen, title), rule_holds(rule, tracker.version))
             for rule in tracker.profile.rules
         ]
-        matching = [one for one in self._judged if one.holds and one.match is not None]
+        matching = [one for one in self._judged if one.holds and one.match is not None and tracker.in_time(one.rule)]
         self._override = next((one for one in matching if one.rule.override), None)
         self._first = {source_of(one.rule): one for one in reversed(matching) if not one.rule.override}
         found = {source: o for source, o in tracker.latest.items() if source not in ("screen", "title")}
@@ -75,6 +75,8 @@ class Judgement:
             verdict = "other_version"
         elif match is None:
             verdict = "no_match"
+        elif not self._tracker.in_time(rule):
+            verdict = "too_late"
         elif decider is not None and decider is not one:
             verdict, by = "earlier_rule", decider.rule.id
         else:

@@ -9,6 +9,7 @@ Source of the rules: the compact-text-tape algorithm, docs/architecture.md.
 import re
 from collections.abc import Callable, Iterable
 
+from meshd_core.columns import left_of
 from meshd_core.contracts.kinds import TranscriptRules
 from meshd_core.terminal.emulator import Emulator
 from meshd_core.terminal.transcript_live import RowRules
@@ -281,6 +282,7 @@ class Transcript:
     def _visible(self, joined: bool, final: bool = False) -> list[Row]:
         """The rows above the live line; `joined`: as lines."""
         screen = self._emulator.rows()
+        panel = self._rules.panel_column(screen)
         live = self._rules.live_row(screen)
         if live is None:
             live = self._rules.entry_row(screen, self._emulator, final=final)
@@ -294,6 +296,8 @@ class Transcript:
                 if taken > len(screen):
                     break
                 lines.append(line)
+        if panel is not None:
+            lines = [left_of(line, panel) for line in lines]
         if lines and self._track is self._primary:
             lines[0] = self._carry + lines[0]
         blank = self._blank

@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
+from meshd_core.columns import width
 from meshd_core.contracts.kinds import TranscriptRules
 from meshd_core.terminal.emulator import Emulator
 from meshd_core.terminal.transcript_tape import compact
@@ -67,6 +68,7 @@ class RowRules:
         self._drop = _any_of(rules.drop)
         self._strip = _any_of(rules.strip)
         self._echo = _any_of(rules.echo)
+        self._panel = None if rules.panel is None else re.compile(rules.panel, re.MULTILINE)
         self._known = lru_cache(_KNOWN_ROWS)(self._judge)
 
     def live_row(self, rows: Sequence[str]) -> int | None:
@@ -93,6 +95,13 @@ class RowRules:
         if emulator.alternate:  # At the top it is wherever the program has left it.
             return cursor if cursor >= len(rows) // 2 else None
         return None if final else cursor
+
+    def panel_column(self, rows: Sequence[str]) -> int | None:
+        """The column that a panel beside the text begins in, from 0; None if there is none."""
+        if self._panel is None or (match := self._panel.search("\n".join(rows))) is None:
+            return None
+        start = match.start(1)
+        return width(match.string[match.string.rfind("\n", 0, start) + 1 : start])
 
     def judged(self, row: str) -> Judged | None:
         """A row, as drawn; None for one that is never a line."""

@@ -7,13 +7,13 @@ from msgspec import Struct
 from meshd_core.types.words import ActivityState, Source, When
 
 Verdict = Literal[
-    "believed", "agrees", "outranked", "overridden", "not_yet", "earlier_rule", "no_match", "other_version"
+    "believed", "agrees", "outranked", "overridden", "not_yet", "earlier_rule", "no_match", "too_late", "other_version"
 ]
 """`believed`: the state comes from it. `agrees`: it says the same. `outranked`: a source that is trusted more says
 otherwise. `overridden`: an override rule does. `not_yet`: the run has only begun, and this alone proves nothing then:
 idleness that the screen doesn't show, work of the agent's own. `earlier_rule`: a rule before it in the kind's order
-decided for its source. `no_match`: the text has no such marker. `other_version`: its range does not hold the agent's
-version."""
+decided for its source. `no_match`: the text has no such marker. `too_late`: it counts only while an agent starts.
+`other_version`: its range does not hold the agent's version."""
 QueueBlock = Literal[
     "not_running", "removed", "draining", "writing", "paste", "draft", "person", "input_unseen", "typing", "quiet",
     "unknown", "onboarding", "busy", "waiting", "limited", "stuck",
@@ -34,7 +34,7 @@ class RuleReport(Struct, frozen=True):
     by: str | None = None
     """What decided against it: a rule, as evidence names it."""
     matched: str | None = None
-    """The end of the text that it matches, filtered, at most 200 characters; also for `other_version`."""
+    """The end of the text that it matches, filtered, at most 200 characters; also where it does not count."""
     override: bool = False
     versions: str = ""
 

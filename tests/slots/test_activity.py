@@ -10,6 +10,7 @@ from meshd_core.clock import now_ms, time_from
 from meshd_core.contracts.kinds import KindProfile, Observation, Rule
 from meshd_core.slots import activity, countdown, own_start
 from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.explain import Judgement
 from meshd_core.terminal.emulator import Signal
 from meshd_core.types import DialogOption
 
@@ -249,6 +250,27 @@ def test_work_that_only_signals_tell_of_is_of_the_agents_own_start_until_it_was_
         tracker.look("working", "")  # the screen shows it
         tracker.signal(signal("working"))
         assert tracker.activity.state == "busy"
+
+
+def test_a_rule_of_the_agents_start_counts_no_longer_once_that_is_over(changes: list[str]) -> None:
+    made: list[ActivityTracker] = []
+    loading = Rule("loading", "unknown", r"\A> ", override=True, at_start=True)
+    profile = msgspec.structs.replace(PROFILE, rules=(loading, *PROFILE.rules), first_idle_s=0.5)
+    made.append(ActivityTracker(profile, lambda: changes.append(made[0].activity.state)))
+    tracker, now = made[0], 100.0
+    with time_from(lambda: now):
+        tracker.look("> ", "")
+        assert tracker.activity.state == "unknown"
+        tracker.look("banner\n> ", "")
+        now += 0.4
+        tracker.look("> ", "")
+        assert changes == ["unknown", "idle", "unknown"]
+        tracker.look("banner\n> ", "")
+        now += 0.2
+        tracker.look("> ", "")
+        assert tracker.activity.state == "idle"
+        verdicts = {one.rule: one.verdict for one in Judgement(tracker, "> ", "", str).rules()}
+        assert (verdicts["loading"], verdicts["idle"]) == ("too_late", "believed")
 
 
 def test_a_screen_that_only_a_person_gets_past_begins_the_agents_own_start_anew(changes: list[str]) -> None:

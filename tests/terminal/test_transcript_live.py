@@ -80,9 +80,24 @@ def test_a_box_is_known_by_its_edges(rows: list[str], first: int | None) -> None
     ],
 )
 def test_what_the_cursor_stands_in_is_no_text(screen: bytes, rules: TranscriptRules, lines: list[str]) -> None:
+    assert drawn_lines(rules, screen) == lines
+
+
+def drawn_lines(rules: TranscriptRules, screen: bytes) -> list[str]:
+    """The lines that a screen becomes once it has settled."""
     emulator = Emulator(10, 40)
     clock = iter(range(0, 1000, 10))
     transcript = Transcript(emulator, rules, lambda: float(next(clock)))
     transcript.feed(screen)
-    assert [*transcript.tick(), *transcript.tick(), *transcript.tick()] == lines
+    told = [*transcript.tick(), *transcript.tick(), *transcript.tick()]
     emulator.close()
+    return told
+
+
+def test_a_panel_beside_the_text_is_no_part_of_its_rows() -> None:
+    rules = TranscriptRules(live=("^>",), panel=r"(• Panel \d)\s*\Z")
+    rows = ["an answer           Context", "日本 wide           12 tokens", "> box", "dir                 • Panel 1"]
+    drawn = ALTERNATE + b"\x1b[H" + "\r\n".join(rows).encode()
+    assert drawn_lines(rules, drawn) == ["an answer", "日本 wide"]
+    without = drawn.replace("• Panel 1".encode(), b"")
+    assert drawn_lines(rules, without) == ["an answer           Context", "日本 wide           12 tokens"]

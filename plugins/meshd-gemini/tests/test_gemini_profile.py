@@ -105,8 +105,8 @@ def rule_of(screen: str, title: str = "") -> tuple[str, str] | None:
         (SESSIONS, ("gemini-sessions", "waiting")),
         (NO_SESSIONS, ("gemini-sessions", "waiting")),
         (STARTING, ("gemini-starting", "unknown")),
-        (RESUMING, ("gemini-starting", "unknown")),
-        ("\n\n", ("gemini-starting", "unknown")),
+        (RESUMING, ("gemini-loading", "unknown")),
+        ("\n\n", ("gemini-loading", "unknown")),
     ],
 )
 def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None) -> None:

@@ -24,7 +24,7 @@ _STATUS = r"(?: [\u2800-\u28ff] [^\n]*|[^\n]*\? for shortcuts) *"
 # Dialogs stand in frames, and the rule and the box are away meanwhile.
 _NO_BOX = rf"\A(?![\s\S]*{_BOX})[\s\S]*?"
 _OPTION = r"^ ?│ +(?P<default>●)? *(?P<key>\d)\. (?P<label>[^\n│]+?)(?: \(esc\))? *│$"
-_FOOT = r"(?: ?│[^\n]*\n){0,40}? ?╰─{20}[^\n]*\s*(?: Gemini CLI is restarting to apply [^\n]*\s*)?\Z"
+_FOOT = r"(?: ?│[^\n]*\n){0,200}? ?╰─{20}[^\n]*\s*(?: Gemini CLI is restarting to apply [^\n]*\s*)?\Z"
 
 RULES = (
     Rule(
@@ -49,7 +49,7 @@ RULES = (
     ),
     Rule(
         "gemini-menu", "waiting",
-        _NO_BOX + r"(?P<options>^ ?╭─{20}[^\n]*\n)(?: ?│[^\n]*\n){0,40}?"
+        _NO_BOX + r"(?P<options>^ ?╭─{20}[^\n]*\n)(?: ?│[^\n]*\n){0,200}?"
         rf" ?│(?: +●? ?\d+\. |[^\n]*\bEsc to\b)[^\n]*\n{_FOOT}",
         override=True, dialog="menu",
     ),
@@ -59,11 +59,15 @@ RULES = (
         _NO_BOX + r"^ (?:(Chat Sessions) \(\d+ total\)[^\n]*\n[^\n]*\bQuit: q\b|Press q to exit\s*\Z)",
         override=True, dialog="menu",
     ),
-    # Not idle yet, whatever the title says: nothing at all, the box alone, a session on its way.
+    # Not idle yet, whatever the title says: nothing at all, a session on its way, the box alone. That it draws at the
+    # top after some resizes as well, over what stood there.
     Rule(
-        "gemini-starting", "unknown",
-        rf"\A\s*\Z|\A\s*(?:{_STATUS}\n)?{_BOX} {{2,}}Type your message|^ ?[\u2800-\u28ff] (?:Resuming|Loading) session",
+        "gemini-loading", "unknown", r"\A\s*\Z|^ ?[\u2800-\u28ff] (?:Resuming|Loading) session",
         override=True, confidence=0.0,
+    ),
+    Rule(
+        "gemini-starting", "unknown", rf"\A\s*(?:{_STATUS}\n)?{_BOX} {{2,}}Type your message",
+        override=True, at_start=True, confidence=0.0,
     ),
     Rule("gemini-title-asks", "waiting", r"^✋", where="title", confidence=0.9),
     Rule("gemini-title-working", "busy", r"^[✦⏲]", where="title", confidence=0.9),
@@ -79,7 +83,7 @@ TRANSCRIPT = TranscriptRules(
         # Not one that a resize left above the answer, which is drawn again below it.
         r"^ [\u2800-\u28ff] [^\n]*\(esc to cancel(?!(?:[^\n]*\n)+✦ )",
         r"^  Queued \(press ↑ to edit\):\n",
-        rf"^ ?╭─{{20}}[^\n]*\n(?: ?│[^\n]*\n){{1,60}}? ?│ +●? ?1\. [^\n]*\n{_FOOT}",
+        rf"^ ?╭─{{20}}[^\n]*\n(?: ?│[^\n]*\n){{1,200}}? ?│ +●? ?1\. [^\n]*\n{_FOOT}",
     ),
     drop=(
         r"^ ?[▄▀─]{20,}$",
@@ -99,6 +103,7 @@ TRANSCRIPT = TranscriptRules(
         # What a smaller terminal pushes up, cut in two.
         r"^ [\u2800-\u28ff] [^\n]*\(esc to cancel, (?:\d+m )?\d+s\)",
         r"^ +\? for shortcuts$",
+        r"^ Shift\+Tab to accept edits$",
     ),
     strip=(r"^│ (?=[✓x✗-] )", r" *│$"),
     echo=(r"^ > ",),

@@ -40,6 +40,8 @@ TRANSCRIPT = TranscriptRules(
     # The last one is a notice, drawn for some seconds over the right end of rows.
     strip=(r"^ {2}┃ {0,2}", r"^ {5}", r" {3,}┃ [^┃\n]* ┃$"),
     echo=(r"^ {2}┃ {2}", r"^› "),
+    # On more than 120 columns; its last row.
+    panel=r"(• OpenCode \d[^\n]*)\s*\Z",
 )
 
 PROFILE = KindProfile(
