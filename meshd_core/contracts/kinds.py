@@ -319,6 +319,12 @@ class AgentSession:
         """
         return None
 
+    async def began(self, turn: Turn) -> bool | None:
+        """Whether the agent's own records show that any turn began since Enter; None: they can't tell. Asked of a
+        command of the agent's own after a sign of work, which may be that of a new conversation (`/new`).
+        """
+        return None
+
     async def reply(self, turn: Turn) -> str | None:
         """The agent's full answer to `turn`, empty if it said nothing, or None where only the screen knows. Called
         once, when the turn ended.

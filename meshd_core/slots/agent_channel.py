@@ -132,6 +132,10 @@ class AgentChannel:
         """Whether the agent's own records show that it took the prompt and is done with it; None: its kind has none."""
         return await self._asked(lambda: self._session.finished(turn), False, "looking for a turn")
 
+    async def began(self, turn: Turn) -> bool | None:
+        """Whether the agent's own records show that a turn began since Enter; None: they can't tell."""
+        return await self._asked(lambda: self._session.began(turn), None, "looking whether a turn began")
+
     async def _asked(self, ask: Callable[[], Awaitable[T]], instead: T, what: str) -> T:
         """What the session says; `instead` if it fails or takes too long."""
         try:

@@ -331,7 +331,8 @@ class Slot:
             env={}, meta=child.meta, found_out=self._memory.found_out,
         )  # fmt: skip
         self._channel.open(run, adopted)
-        typist = Typist(self._keyboard, self.profile, self._prompts.noting(self.queue.record), self._channel.finished)
+        record = self._prompts.noting(self.queue.record)
+        typist = Typist(self._keyboard, self.profile, record, self._channel.finished, self._channel.began)
         self._proofs.start(self.queue, typist, adopted)
         if adopted and self._output.cut and self.profile.output == "screen":
             self._tasks.spawn(self._life.redraw(), f"redraw {self.name}")

@@ -93,15 +93,22 @@ class Terminal(Protocol):
     async def wait_worked(self, past: int, timeout_s: float) -> bool: ...
 
 
+async def _nobody_knows(turn: Turn) -> None:
+    return None
+
+
 class Typist:
-    """Types prompts into one terminal by the kind's recipe. `record(entry, *stages)` stores stages durably."""
+    """Types prompts into one terminal by the kind's recipe. `record(entry, *stages)` stores stages durably; `finished`
+    and `began` ask the agent's own records.
+    """
 
     def __init__(
         self, terminal: Terminal, profile: KindProfile, record: "Record",
         finished: Callable[[Turn], Awaitable[bool | None]],
+        began: Callable[[Turn], Awaitable[bool | None]] = _nobody_knows,
     ) -> None:  # fmt: skip
         self._terminal = terminal
-        self._finished = finished
+        self._finished, self._began = finished, began
         self.profile = profile
         """For the next prompt; what is being typed goes on by the one that it began with."""
         self._began_with: KindProfile | None = None
@@ -283,6 +290,10 @@ class Typist:
         keys = self._terminal.keys_written
         if await self._proven(entry, mark, self._recipe.confirm_s):
             await self._not_refused(entry)
+            if await self._began_nothing(entry):
+                entry.cap()
+                self._record(entry)
+                return
             self._record(entry, "submitted")
             return
         await self._not_refused(entry, wait_s=0)
@@ -325,6 +336,17 @@ class Typist:
             if monotonic() >= deadline:
                 return False
         return True
+
+    async def _began_nothing(self, entry: Entry) -> bool:
+        """Whether the sign of work after a command was of no turn, by the agent's own records."""
+        if not _is_command(entry.text):
+            return False
+        deadline = monotonic() + self._recipe.confirm_s
+        while await self._began(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)) is False:
+            if monotonic() >= deadline:
+                return True
+            await asyncio.sleep(_FINISHED_POLL_S)
+        return False
 
     async def _sign(self, entry: Entry, mark: int) -> bool:
         """Whether work began. Of an agent at work: whether our text was seen in its box, and then the box empty."""

@@ -101,3 +101,17 @@ def test_a_pager_says_what_closes_it_and_is_closed_by_its_option(agent: Any) -> 
     assert [one.id for one in slot.dialog.options] == ["close"]
     assert answer(agent, slot, "close").closed
     idle(agent)
+
+
+@pytest.mark.clis("codex")
+def test_a_command_that_begins_no_turn_is_not_completed_and_one_that_does_is(agent: Any) -> None:
+    """codex signals work whenever it begins a new conversation."""
+    idle(agent)
+    agent.daemon.inject(agent.name, "something to compact")
+    for command in ("/new", "/clear", "/new"):
+        receipt = agent.daemon.inject(agent.name, command, timeout_s=30)
+        assert (receipt.stage, receipt.capped, receipt.error) == ("entered", True, None), receipt
+    agent.daemon.inject(agent.name, "once more")
+    assert agent.daemon.inject(agent.name, "/compact", timeout_s=30).stage == "completed"
+    receipt = agent.daemon.inject(agent.name, "after commands")
+    assert (receipt.stage, receipt.reply) == ("completed", "You said: after commands")

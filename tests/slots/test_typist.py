@@ -198,6 +198,27 @@ async def test_a_command_that_begins_no_turn_is_not_called_completed_and_not_fai
     assert (receipt.stage, receipt.capped, receipt.error and receipt.error.code) == outcome
 
 
+@pytest.mark.parametrize(
+    ("text", "began", "outcome"),
+    [
+        ("/new", False, ("entered", True)),
+        ("/compact", True, ("submitted", False)),
+        ("/compact", None, ("submitted", False)),
+        ("a prompt", False, ("submitted", False)),
+    ],
+)
+async def test_work_after_a_command_counts_unless_the_agents_records_have_no_turn_of_it(
+    text: str, began: bool | None, outcome: tuple[Stage, bool]
+) -> None:
+    async def of_records(turn: Turn) -> bool | None:
+        return began
+
+    one = entry()
+    one.text = text
+    await Typist(BoxedAgent(), PROFILE, moved, _no_records, of_records).type(one)
+    assert (one.stage, one.capped) == outcome
+
+
 async def test_a_text_that_comes_into_the_box_late_is_not_submitted_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

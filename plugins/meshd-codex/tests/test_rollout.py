@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from meshd_codex.rollout import Payload, Work, command_of, decoder, find_answer, find_rollout, read_head
+from meshd_codex.rollout import Payload, Work, command_of, decoder, find_answer, find_rollout, read_head, turn_began
 
 from meshd_core.api import Answer, decode_lines
 
@@ -113,6 +113,15 @@ def test_a_prompt_that_codex_changed_is_known_by_its_time_alone_unless_asked_exa
     assert find_answer(log.path, "/short", T0) == Answer("yes", False)
     assert find_answer(log.path, "/short", T0, exact=True) is None
     assert find_answer(log.path, "  expanded beyond\trecognition ", T0, exact=True) == Answer("yes", False)
+
+
+def test_a_turn_that_began_since_enter_is_told_from_the_one_before(log: Rollout) -> None:
+    log.prompt("before", "t1", T0)
+    log.event("task_complete", "t1", T0 + 50)
+    assert turn_began(log.path, T0)
+    assert not turn_began(log.path, T0 + 1000)  # /new, /clear: nothing comes
+    log.event("task_started", "t2", T0 + 1100)  # /compact: a turn without a prompt
+    assert turn_began(log.path, T0 + 1000)
 
 
 def test_half_a_line_and_unknown_records_are_passed_over(log: Rollout) -> None:

@@ -110,6 +110,16 @@ def find_answer(path: Path, prompt: str, entered_at_ms: int, *, exact: bool = Fa
     return search_records(path, decoder, find, lambda records: any(0 < r.time_ms < since for r in records[:50]))
 
 
+def turn_began(path: Path, entered_at_ms: int) -> bool:
+    """Whether the log has a turn that began since then. Raises OSError."""
+    since = entered_at_ms - CLOCK_SLACK_MS
+
+    def find(records: list[Record]) -> bool | None:
+        return any(r.event == "task_started" and r.time_ms >= since for r in records) or None
+
+    return bool(search_records(path, decoder, find, lambda records: any(0 < r.time_ms < since for r in records[:50])))
+
+
 def _collect(records: Sequence[Record], asked: Record) -> Answer:
     """What was said after the prompt in its turn; the error's words for a turn that failed without any."""
     texts: list[str] = []

@@ -7,12 +7,13 @@ and the new one: the newest counts (thread ids are UUIDv7, ordered by time). Onl
 
 import asyncio
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from meshd_codex.conversation import conversation
-from meshd_codex.rollout import Work, decoder, find_answer, find_rollout, read_head
+from meshd_codex.rollout import Work, decoder, find_answer, find_rollout, read_head, turn_began
 from meshd_core.api import (
     AgentSession,
     Answer,
@@ -78,6 +79,10 @@ class CodexSession(AgentSession):
         """Whether the log holds the prompt and the end of its turn."""
         answer = await asyncio.to_thread(self._find_answer, turn, True)
         return answer is not None and answer.ended
+
+    async def began(self, turn: Turn) -> bool | None:
+        """Whether the log of the present conversation has a turn since then; one without a turn has no log."""
+        return await asyncio.to_thread(self._turn_began, turn.entered_at_ms) if sys.platform == "linux" else None
 
     async def reply(self, turn: Turn) -> str | None:
         """The assistant's text of the whole turn, or the error that ended it; None if the log doesn't show it."""
@@ -157,6 +162,14 @@ class CodexSession(AgentSession):
         matched = f"task_started turn_id={work.turn}"
         call, command = work.call
         return Observation("api", "codex-log", "busy", matched, 0.9, command=command, dialog_key=call)
+
+    def _turn_began(self, entered_at_ms: int) -> bool:
+        self._search()
+        log = self._log
+        try:
+            return log is not None and turn_began(log.path, entered_at_ms)
+        except OSError:
+            return False
 
     def _find_answer(self, turn: Turn, exact: bool = False) -> Answer | None:
         if self._log is None:
