@@ -153,9 +153,9 @@ class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
     """Over a row: text removed from it (gutters)."""
     echo: tuple[str, ...] = ()
     """Over a row: an echoed prompt: exempt from holding back the last row; may stay above an answer that scrolls."""
-    panel: str | None = None
-    """Over the screen: where it matches, a panel stands beside the text, no line of it, from the column on in which
-    the first group begins."""
+    panel: tuple[str, ...] = ()
+    """Over the screen: where one matches, a panel stands beside the text, no line of it, from the column on in which
+    its one group begins."""
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):

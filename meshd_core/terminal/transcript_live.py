@@ -63,12 +63,12 @@ class RowRules:
     """The compiled rules. Raises `re.error` for a pattern that isn't a regular expression."""
 
     def __init__(self, rules: TranscriptRules) -> None:
-        self.empty = not (rules.live or rules.drop or rules.strip or rules.echo)
+        self.empty = not (rules.live or rules.drop or rules.strip or rules.echo or rules.panel)
         self._live = [re.compile(pattern, re.MULTILINE) for pattern in rules.live]
         self._drop = _any_of(rules.drop)
         self._strip = _any_of(rules.strip)
         self._echo = _any_of(rules.echo)
-        self._panel = None if rules.panel is None else re.compile(rules.panel, re.MULTILINE)
+        self._panel = _any_of(rules.panel)
         self._known = lru_cache(_KNOWN_ROWS)(self._judge)
 
     def live_row(self, rows: Sequence[str]) -> int | None:
@@ -100,7 +100,7 @@ class RowRules:
         """The column that a panel beside the text begins in, from 0; None if there is none."""
         if self._panel is None or (match := self._panel.search("\n".join(rows))) is None:
             return None
-        start = match.start(1)
+        start = match.start(match.lastindex or 0)
         return width(match.string[match.string.rfind("\n", 0, start) + 1 : start])
 
     def judged(self, row: str) -> Judged | None:

@@ -95,7 +95,7 @@ def drawn_lines(rules: TranscriptRules, screen: bytes) -> list[str]:
 
 
 def test_a_panel_beside_the_text_is_no_part_of_its_rows() -> None:
-    rules = TranscriptRules(live=("^>",), panel=r"(• Panel \d)\s*\Z")
+    rules = TranscriptRules(live=("^>",), panel=(r"(• Panel \d)\s*\Z",))
     rows = ["an answer           Context", "日本 wide           12 tokens", "> box", "dir                 • Panel 1"]
     drawn = ALTERNATE + b"\x1b[H" + "\r\n".join(rows).encode()
     assert drawn_lines(rules, drawn) == ["an answer", "日本 wide"]

@@ -41,7 +41,7 @@ TRANSCRIPT = TranscriptRules(
     strip=(r"^ {2}┃ {0,2}", r"^ {5}", r" {3,}┃ [^┃\n]* ┃$"),
     echo=(r"^ {2}┃ {2}", r"^› "),
     # On more than 120 columns; its last row.
-    panel=r"(• OpenCode \d[^\n]*)\s*\Z",
+    panel=(r"(• OpenCode \d[^\n]*)\s*\Z",),
 )
 
 PROFILE = KindProfile(
