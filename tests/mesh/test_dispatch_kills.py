@@ -26,7 +26,7 @@ JOBS = 300
 CALLERS = 6
 SLOTS = [f"s{number}@{name}" for name in NAMES for number in range(1, SLOTS_EACH + 1)]
 TYPED = frozenset({"submitted", "completed"})
-MAYBE = frozenset({"not_confirmed", "agent_exited", "daemon_died", "agent_not_reading", "terminal_lost"})
+MAYBE = frozenset({"agent_exited", "daemon_died", "agent_not_reading", "terminal_lost"})
 """Why a prompt that began to be typed may have failed: an agent may have it or not."""
 
 
