@@ -178,12 +178,22 @@ class Lifecycle:
         self._on_change()
 
     async def redraw(self) -> None:
-        """Make the agent draw its whole screen, by a change of size and back."""
-        size = self._output.size
-        for rows in (size.rows - 1, size.rows):
-            if self.master is not None:
-                self.master.resize(rows, size.cols)
+        """Make the agent draw its whole screen, by a change of size and back: to the one that it is to have by then."""
+        try:
+            self._fit(rows_less=1)
             await asyncio.sleep(_REDRAW_PAUSE_S)
+        finally:
+            self._fit()
+        await asyncio.sleep(_REDRAW_PAUSE_S)
+
+    def _fit(self, rows_less: int = 0) -> None:
+        """Give the agent's terminal, if there is one, the size that the emulator has."""
+        if self.master is not None:
+            size = self._output.size
+            try:
+                self.master.resize(size.rows - rows_less, size.cols)
+            except OSError as error:
+                log.warning("terminal not resized", extra={"slot": self._name, "reason": str(error)})
 
     def configured_size(self) -> Size:
         """What the terminal has unless someone asks for another size."""
@@ -365,6 +375,7 @@ class Lifecycle:
     def leave(self) -> None:
         """The daemon ends and the agent goes on: let go of the terminal without touching the process."""
         self._cancel_backoff()
+        self._fit()  # a redraw may be under way, and the next daemon goes by the size that it finds
         if self.master is not None:
             self.master.close()
             self.master = None
