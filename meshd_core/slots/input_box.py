@@ -17,6 +17,9 @@ _ARRIVES_S = 5.0
 _WHOLE = 40
 """Characters up to which the box shows all of a text; of a longer one it may show either end, or a label."""
 
+_LABEL = "[Pasted"
+"""How the label begins that stands for a long paste."""
+
 
 class InputBox:
     """Reads the box by the recipe that `recipe()` gives, on the screen that `screen()` gives."""
@@ -44,7 +47,7 @@ class InputBox:
             return False
         if len(ours) <= _WHOLE:
             return shown == ours if self._recipe().sees_drafts else ours in shown
-        return ours[:_WHOLE] in shown or ours[-_WHOLE:] in shown or "[Pasted" in shown
+        return ours[:_WHOLE] in shown or ours[-_WHOLE:] in shown or _LABEL in shown
 
     @property
     def draft(self) -> bool:
@@ -72,6 +75,14 @@ class InputBox:
     async def stays_empty(self) -> bool:
         """Whether it is seen, and nothing of what was typed comes into it: something else takes the keys."""
         return self._recipe().sees_drafts and self.text() == "" and not await self.fills(_ARRIVES_S)
+
+    async def holds_more(self, part: str, text: str) -> bool:
+        """Wait until `part`, which has no blanks, is seen in it more often than it is in `text`, or a second paste's
+        label; False if neither is in time.
+        """
+        ours = squeeze(text)
+        most = ((part, ours.count(part)), (_LABEL, max(1, ours.count(_LABEL))))
+        return await self._becomes(lambda shown: any((shown or "").count(each) > times for each, times in most))
 
     async def empties(self) -> bool:
         """Wait until it is seen empty; False if it isn't in time."""

@@ -265,7 +265,7 @@ class Typist:
             self._astray = squeeze(entry.text)[:_KNOWN_BY]
             message = "the text did not come into the input box; Enter was not pressed"
             raise TypingInDoubt(self._failure("text_not_seen", message))
-        if self._is_glued(entry.text):
+        if await self._is_glued(entry.text):
             message = "an earlier text came into the input box late, before this one; Enter was not pressed"
             raise TypingInDoubt(self._failure("text_not_seen", message))
         self._astray = ""
@@ -282,9 +282,11 @@ class Typist:
         self._terminal.unsent = False
         return mark
 
-    def _is_glued(self, text: str) -> bool:
-        """Whether a text that was typed before has come into the box by now, where `text` should stand alone."""
-        return bool(self._astray) and self._astray in (self._box.text() or "") and self._astray not in squeeze(text)
+    async def _is_glued(self, text: str) -> bool:
+        """Whether a text that was typed before comes into the box, where `text`, which may be the same, should stand
+        alone: what is seen first of two equal ones may be the earlier.
+        """
+        return bool(self._astray) and await self._box.holds_more(self._astray, text)
 
     async def _confirm(self, entry: Entry, mark: int) -> None:
         keys = self._terminal.keys_written

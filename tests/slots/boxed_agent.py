@@ -83,9 +83,9 @@ class BoxedAgent:
         self.redraws += 1
         self.printed_over = ""
 
-    def read(self) -> None:
-        """Take what was written meanwhile."""
-        text, self._unread = self._unread, ""
+    def read(self, most: int | None = None) -> None:
+        """Take what was written meanwhile, or the first `most` characters of it."""
+        text, self._unread = self._unread[:most], self._unread[len(self._unread) if most is None else most :]
         for key in re.findall(r"\x1b\[20[01]~|.", text, re.DOTALL):
             if key == "\x15":
                 self.text = self.text[: -self.clears]

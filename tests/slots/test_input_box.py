@@ -49,6 +49,19 @@ def test_a_short_text_is_ours_only_if_nothing_else_stands_there() -> None:
     assert not box("[Pasted text #1]").shows("1")
 
 
+async def test_a_box_holds_more_than_a_text_where_another_stands_beside_it() -> None:
+    """Of long pastes only the labels are seen."""
+    assert await box("one one").holds_more("one", "one")
+    assert await box("one two").holds_more("one", "two")
+    assert await box("[Pasted text #1 +9 lines][Pasted text #2 +9 lines]").holds_more("one", "row\n" * 300)
+
+
+async def test_a_text_alone_is_no_more_than_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd_core.slots.input_box._DRAWN_S", 0.1)
+    assert not await box("one two").holds_more("one", "one two")
+    assert not await box("[Pasted text #1 +9 lines]").holds_more("one", "row\n" * 300)
+
+
 class Parts:
     """A master that notes what is written."""
 

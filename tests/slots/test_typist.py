@@ -241,6 +241,33 @@ async def test_a_text_that_comes_into_the_box_late_is_not_submitted_with_the_nex
     assert agent.prompts == ["the third"]
 
 
+@pytest.mark.parametrize("text", ["a prompt", "a prompt of many words " * 8], ids=["short", "long"])
+@pytest.mark.parametrize("late", [0, 0.05], ids=["seen at once", "seen one after the other"])
+async def test_a_text_that_comes_into_the_box_late_is_not_submitted_with_itself(
+    tmp_path: Path, text: str, late: float
+) -> None:
+    """A prompt that failed so is injected again, and the agent wakes and reads both."""
+    agent = BoxedAgent()
+    agent.frozen = True
+    ours = "\x1b[200~" + text.strip() + "\x1b[201~"
+
+    def wake(written: str) -> None:
+        if agent.written.count(ours) == 2 and agent.frozen:
+            agent.frozen = False
+            agent.read(len(ours) if late else None)
+            asyncio.get_running_loop().call_later(late, agent.read)
+
+    agent.after = wake
+    async with queue_of(agent, tmp_path) as (queue, _):
+        receipts = []
+        for _ in range(3):
+            one = queue.accept(InjectRequest(text=text.strip()), "p", None)
+            receipts.append(await queue.wait(one, "submitted", 20))
+    codes = [(one.stage, one.error and one.error.code) for one in receipts]
+    assert codes[:2] == [("failed", "text_not_seen"), ("failed", "text_not_seen")]
+    assert agent.prompts == [text.strip()]
+
+
 @pytest.mark.parametrize("text", ["a prompt", "a prompt\nof two rows"])
 async def test_a_turn_too_short_to_be_seen_is_proven_by_its_echo_and_what_follows(tmp_path: Path, text: str) -> None:
     agent = BoxedAgent()
