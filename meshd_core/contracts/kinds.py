@@ -154,8 +154,8 @@ class TranscriptRules(Struct, frozen=True, forbid_unknown_fields=True):
     echo: tuple[str, ...] = ()
     """Over a row: an echoed prompt: exempt from holding back the last row; may stay above an answer that scrolls."""
     panel: tuple[str, ...] = ()
-    """Over the screen: where one matches, a panel stands beside the text, no line of it, from the column on in which
-    its one group begins."""
+    """Over the alternate screen: where one matches, a panel stands beside the text, no line of it, from the column on
+    in which its one group begins."""
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):

@@ -54,6 +54,8 @@ class OwnStart:
         self._onboarding = state == "onboarding"
         if self._onboarding and not self.over:
             self._reported_since = self._idle_since = None
+        elif state == "unknown" and not self.over:
+            self._idle_since = None
         elif state == "idle" and self._idle_since is None:
             self._idle_since = monotonic()
         elif state not in ("idle", "unknown", "onboarding"):

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 
-from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.activity import WORDS_WITHIN_S, ActivityTracker
 from meshd_core.slots.changes import Changes
 from meshd_core.slots.lifecycle import Lifecycle
 
-_WORDS_S = 1.0
+_WORDS_S = WORDS_WITHIN_S + 0.5
 
 
 class StateWait:

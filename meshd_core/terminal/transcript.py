@@ -296,7 +296,7 @@ class Transcript:
                 if taken > len(screen):
                     break
                 lines.append(line)
-        if panel is not None:
+        if panel is not None and not joined:
             lines = [left_of(line, panel) for line in lines]
         if lines and self._track is self._primary:
             lines[0] = self._carry + lines[0]

@@ -33,7 +33,7 @@ def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.MULTILINE) if patterns else None
 
 
-_ORNAMENT = re.compile(r"(?=.*\S)[ \u2580-\u259f\u2800-\u28ff]+\Z| *[\u2580-\u2595 ]*[\u2596-\u259f]")
+_ORNAMENT = re.compile(r"(?=.*\S)[ \u2580-\u259f\u2800-\u28ff]+\Z|[\u2580-\u2595 ]*[\u2596-\u259f]")
 """A row of nothing but block elements and braille patterns (a logo, an edge, a bar), or one that begins with a logo: of
 quadrants no bar is made.
 """
@@ -85,9 +85,10 @@ class RowRules:
 
     def entry_row(self, rows: Sequence[str], emulator: Emulator, *, final: bool = False) -> int | None:
         """The first row of what the cursor stands in, where no pattern matches: what is typed there is no text yet, or
-        never. None if nothing is. `final`: a row on the primary screen is text now.
+        never. None if nothing is. `final`: a row is text now, but for a box on the primary screen. On the alternate
+        screen, for kinds that know patterns.
         """
-        if emulator.alternate and (self.empty or not emulator.cursor_shown):
+        if emulator.alternate and (final or not self._live or not emulator.cursor_shown):
             return None
         cursor = emulator.cursor[0]
         if not self.empty and (box := box_row(rows, cursor)) is not None:

@@ -81,6 +81,8 @@ class ScreenTrack:
         self._alternate, self.agent = alternate, agent
         self.tape = Tape()
         self._anchor = 0
+        self._prompt_at: int | None = None
+        """Where the last echoed prompt lies that the last sample shows."""
         self._lost_place = self._replayed = False
         self._reappear_until = self._left_until = 0.0
         self._pending: list[_Pending] = []
@@ -166,6 +168,9 @@ class ScreenTrack:
         self._ages.looked(now)
         if every:  # Nothing at all is seen while all is drawn again: it will stand where it stood.
             self._anchor = starts[len(scrolled)] + shift if rows else self.tape.end
+            self._prompt_at = next(
+                (at + shift for at, row in zip(starts[-2::-1], every[::-1], strict=True) if row.echo), None
+            )
         return out
 
     def _look_for_overdrawn(self, rows: Sequence[Row], before: Sequence[Row]) -> None:
@@ -217,11 +222,16 @@ class ScreenTrack:
         pending = [item for item in self._pending if item.at is None]
         view = self._with_pending()
         replayed, self._replayed = self._replayed, False
-        found = view.locate_replayed(texts) if replayed else view.locate(texts, self._anchor)
+        found = (
+            view.locate_replayed(texts) if replayed else view.locate(texts, self._anchor, redrawn=not self._alternate)
+        )
         header = 0 if replayed or not self._alternate else _replaced_below(rows, before)
         if header:
             found = found and view.locate(texts[header:], self._anchor)
             found = found and (found[0], found[1] + header)
+        passed = found is not None and self._alternate and self._is_passed(found[0], rows, view)
+        if passed:
+            found = None
         if found is None and replayed:
             return self.tape.end, 0, True
         if found is None:
@@ -231,14 +241,24 @@ class ScreenTrack:
                     self._write(item.row, item.known, item.place, None, out)
                 self._pending = []
                 if self.marks_unseen and self._spoke:
-                    out.append(Unseen(self.tape.last(LAST_SCREEN), self.tape.end, self.fill, lost=bool(pending)))
+                    out.append(
+                        Unseen(self.tape.last(LAST_SCREEN), self.tape.end, self.fill, lost=passed or bool(pending))
+                    )
                 else:
-                    self.lost += bool(pending)
+                    self.lost += passed or bool(pending)
             return self.tape.end, header, False
         for item in pending[: view.gone(found[0])]:
             self._write(item.row, item.known, item.place, None, out)
             self._pending.remove(item)
         return *found, True
+
+    def _is_passed(self, position: int, rows: Sequence[Row], view: Tape) -> bool:
+        """Whether rows found at `position` only look like those there: they lie before a prompt that was on the screen
+        and is on it no more, and there is news among them.
+        """
+        if self._prompt_at is None or position >= self._prompt_at or any(row.echo for row in rows):
+            return False
+        return any(not view.holds(row.compact) for row in rows)
 
     def _with_pending(self) -> ShiftedTape:
         return self.tape.with_rows([item.row.compact[item.known :] for item in self._pending if item.at is None])
@@ -266,6 +286,8 @@ class ScreenTrack:
         text = "".join(map(compact, lines))
         self.tape.insert(at, text)
         self._anchor += len(text) if self._anchor >= at else 0
+        if self._prompt_at is not None and self._prompt_at >= at:
+            self._prompt_at += len(text)
         for item in self._pending:
             item.at = item.at if item.at is None or item.at < at else item.at + len(text)
         return len(text)

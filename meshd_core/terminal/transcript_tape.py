@@ -142,24 +142,26 @@ class Tape:
                 position = self.end + len(row)
         return Walk(placed, starts, clean)
 
-    def locate(self, rows: Sequence[str], near: int) -> tuple[int, int] | None:
+    def locate(self, rows: Sequence[str], near: int, *, redrawn: bool = False) -> tuple[int, int] | None:
         """Where `rows` lie: (position, index of the first row found), the best alignment, of equals the nearest.
 
-        The first rows may be new (a header); None if not one of the first `_ANCHORS` is on the tape.
+        The first rows may be new (a header); None if not one of the first `_ANCHORS` is on the tape. `redrawn`: all of
+        them are drawn again, so that of two alignments the one counts by which more was there before.
         """
+        compared = len(rows) if redrawn else _RUN
         wanted = min(_ANCHORS, len(rows))
-        if wanted and self._run(rows, 0, near)[0] >= wanted:
+        if wanted and not redrawn and self._run(rows, 0, near, _RUN)[0] >= wanted:
             return near, 0
         best: tuple[tuple[bool, int, int, int], int, int] | None = None
         for index in range(wanted):
             lead = sum(map(len, rows[:index]))
             for hit in self._hits(rows[index], near):
-                count, chars, whole = self._run(rows, index, hit)
+                count, chars, whole = self._run(rows, index, hit, compared)
                 if chars < _SURE and count < 2:
                     continue
                 # Text repeats: of those that contradict nothing the nearest, else the longest.
                 away = -abs(hit - lead - near)
-                rank = (whole, 0 if whole else chars, away, -index)
+                rank = (whole, 0 if whole and not redrawn else chars, away, -index)
                 if best is None or rank > best[0]:
                     best = rank, hit, index
         return None if best is None else best[1:]
@@ -258,11 +260,13 @@ class Tape:
             at = self._text.rfind(row, 0, at + len(row) - 1)
         return hits
 
-    def _run(self, rows: Sequence[str], index: int, position: int) -> tuple[int, int, bool]:
-        """Rows and characters that continue the tape from `position`, and whether none contradicts it."""
+    def _run(self, rows: Sequence[str], index: int, position: int, compared: int) -> tuple[int, int, bool]:
+        """Rows and characters that continue the tape from `position`, and whether none contradicts it, of `compared`
+        rows.
+        """
         count = chars = 0
         at = position - self.start
-        for y, row in enumerate(rows[index : index + _RUN], index):
+        for y, row in enumerate(rows[index : index + compared], index):
             if at >= len(self._text):
                 break
             if not self._text.startswith(row, at):

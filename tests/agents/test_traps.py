@@ -109,9 +109,10 @@ def _sent(agent: Any, trap: Trap, tally: Tally) -> str | None:
     told = f"{trap.name}: {receipt.stage} {receipt.changes} {receipt.error and receipt.error.code}"
     if refused:
         tally.add(agent, receipt, result := outcome(refused=True, got=got, want=None), got)
-        fine = (
-            receipt.stage in ("failed", "unknown") and receipt.error is not None and "submitted" not in receipt.stages
-        )
+        code = receipt.error and receipt.error.code
+        # OpenCode leaves an unknown command in its box: nobody can tell that it is not taken later.
+        unsure = agent.name == "opencode" and (receipt.stage, code) == ("unknown", "not_confirmed")
+        fine = (receipt.stage == "failed" or unsure) and code and "submitted" not in receipt.stages
         return None if fine and result == "refused" else f"{told}: refused was expected, and the model got {got}"
     want = expected(agent.name, trap.text, receipt.changes)
     if "invisible_characters_removed" in receipt.changes:

@@ -266,7 +266,11 @@ def test_a_rule_of_the_agents_start_counts_no_longer_once_that_is_over(changes: 
         tracker.look("> ", "")
         assert changes == ["unknown", "idle", "unknown"]
         tracker.look("banner\n> ", "")
-        now += 0.2
+        now += 0.4  # Idle for 0.8 s in all, but never for 0.5 s.
+        tracker.look("> ", "")
+        assert tracker.activity.state == "unknown"
+        tracker.look("banner\n> ", "")
+        now += 0.6
         tracker.look("> ", "")
         assert tracker.activity.state == "idle"
         verdicts = {one.rule: one.verdict for one in Judgement(tracker, "> ", "", str).rules()}

@@ -1,5 +1,7 @@
 """Which rows of a screen can become lines."""
 
+import time
+
 import pytest
 
 from meshd_core.contracts.kinds import TranscriptRules
@@ -76,11 +78,27 @@ def test_a_box_is_known_by_its_edges(rows: list[str], first: int | None) -> None
         # Not shown, or wherever it was left, the cursor tells nothing; a program that nothing is known of is all text.
         (ALTERNATE + b"said\r\nmore\x1b[?25l\x1b[9;1H> draft", AGENT, ["said", "more", "", "> draft"]),
         (ALTERNATE + b"said\r\nmore\x1b[H", AGENT, ["said", "more"]),
+        (ALTERNATE + b"said\x1b[9;1H$ typed", TranscriptRules(drop=("^x",)), ["said", "", "$ typed"]),
         (ALTERNATE + b"said" + BOX, TranscriptRules(), ["said", EDGE, "> draft", EDGE, "? for shortcuts"]),
     ],
 )
 def test_what_the_cursor_stands_in_is_no_text(screen: bytes, rules: TranscriptRules, lines: list[str]) -> None:
     assert drawn_lines(rules, screen) == lines
+
+
+def test_what_the_cursor_stands_in_when_the_agent_ends_is_text() -> None:
+    emulator = Emulator(10, 40)
+    transcript = Transcript(emulator, AGENT, lambda: 0.0)
+    assert transcript.feed(ALTERNATE + b"said\x1b[9;1Hlast words") == []
+    assert transcript.flush() == ["said", "", "last words"]
+    emulator.close()
+
+
+def test_a_long_row_of_blanks_takes_no_time() -> None:
+    rules, row = RowRules(AGENT), " " * 200_000 + "x"
+    before = time.process_time()
+    assert rules.judged(row) is not None
+    assert time.process_time() - before < 1  # what grows with the square of the length takes minutes
 
 
 def drawn_lines(rules: TranscriptRules, screen: bytes) -> list[str]:
@@ -99,5 +117,6 @@ def test_a_panel_beside_the_text_is_no_part_of_its_rows() -> None:
     rows = ["an answer           Context", "日本 wide           12 tokens", "> box", "dir                 • Panel 1"]
     drawn = ALTERNATE + b"\x1b[H" + "\r\n".join(rows).encode()
     assert drawn_lines(rules, drawn) == ["an answer", "日本 wide"]
+    assert drawn_lines(rules, drawn.removeprefix(ALTERNATE))[0] == "an answer           Context"
     without = drawn.replace("• Panel 1".encode(), b"")
     assert drawn_lines(rules, without) == ["an answer           Context", "日本 wide           12 tokens"]

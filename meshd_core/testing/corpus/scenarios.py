@@ -69,6 +69,14 @@ def _rows(count: int) -> str:
     return "\n".join(f"row {n} of a prompt; äöü 日本 🎉" for n in range(1, count + 1))
 
 
+def said_again(d: Driver) -> None:
+    """An answer that begins with all that an earlier one said."""
+    d.wait_ready()
+    for text in ("LONG60", "LONG70"):
+        d.submit(text)
+        d.wait_turn_over()
+
+
 def tool_approved(d: Driver) -> None:
     _asked(d)
     d.wait(1)
@@ -202,6 +210,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("slow-answer", _prompt("SLOW5 please")),
     Scenario("long-answer", _prompt("LONG60")),
     Scenario("longer-answer", _prompt("LONG150")),
+    Scenario("said-again", said_again),
     Scenario("markdown", _prompt("MD")),
     Scenario("tool-approved", tool_approved, needs="question"),
     Scenario("tool-denied", tool_denied, needs="question"),
