@@ -94,15 +94,7 @@ def test_the_version_is_known_from_the_package_that_the_program_belongs_to(tmp_p
 
 
 def test_an_adopted_run_is_resumed_with_the_conversation_that_was_found_out() -> None:
-    run = Run(
-        slot="c",
-        pid=1,
-        started_at_ms=0,
-        cwd="/",
-        env={},
-        meta={"codex_home": "/", "thread": "a"},
-        found_out={"thread": "b"},
-    )
+    run = Run("c", 1, 0, "/", {}, {"codex_home": "/", "thread": "a"}, {"thread": "b"})
     assert KIND.session(run).resume_meta() == {"thread": "b"}
 
 

@@ -54,15 +54,7 @@ def test_resuming_continues_a_conversation_that_has_a_log_and_else_begins_one(tm
 
 
 def test_an_adopted_run_is_resumed_with_the_conversation_that_was_found_out() -> None:
-    run = Run(
-        slot="g",
-        pid=1,
-        started_at_ms=0,
-        cwd="/",
-        env={},
-        meta={"gemini_home": "/", "session_id": "a"},
-        found_out={"session_id": "b"},
-    )
+    run = Run("g", 1, 0, "/", {}, {"gemini_home": "/", "session_id": "a"}, {"session_id": "b"})
     assert KIND.session(run).resume_meta() == {"session_id": "b"}
 
 

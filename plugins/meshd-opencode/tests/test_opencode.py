@@ -72,15 +72,7 @@ def test_a_port_in_the_slots_arguments_is_used(args: tuple[str, ...]) -> None:
 
 
 def test_an_adopted_run_is_resumed_with_the_conversation_that_was_found_out() -> None:
-    run = Run(
-        slot="o",
-        pid=1,
-        started_at_ms=0,
-        cwd="/",
-        env={},
-        meta={"port": "1", "conversation": "a"},
-        found_out={"conversation": "b"},
-    )
+    run = Run("o", 1, 0, "/", {}, {"port": "1", "conversation": "a"}, {"conversation": "b"})
     assert KIND.session(run).resume_meta() == {"conversation": "b"}
 
 
