@@ -38,8 +38,9 @@ class RunMemory:
 
     def take_over(self, child: ChildInfo, section: SlotSection) -> RunRecord:
         """A run of an earlier daemon goes on here; its record."""
-        record = self._file.read() or RunRecord(section=section)
-        if record.run not in (child.run, None):  # the earlier daemon died between its start and the note of it
+        record = self._file.read() or self._file.assume(section, child.run)
+        if record.run != child.run:
+            # The earlier daemon died between its start and the note of it, or the record doesn't tell its run.
             self._file.note_begin(child.run)
             record = self._file.record or record
         self.judged_to = record.judged_to

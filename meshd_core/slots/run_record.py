@@ -61,6 +61,11 @@ class RunFile:
             self.record = None
         return self.record
 
+    def assume(self, section: SlotSection, run: str) -> RunRecord:
+        """There was nothing to read of `run`, which lives by `section`: the first note of it writes its record."""
+        self.record = RunRecord(section=_shown(section), run=run)
+        return self.record
+
     def note_start(self, section: SlotSection) -> None:
         """A run is about to be started with `section`. If it never begins, a resume goes on with the one before."""
         before = self.record or self.read()

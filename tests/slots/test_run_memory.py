@@ -48,6 +48,38 @@ def test_a_daemon_that_died_while_it_started_an_agent_gave_it_no_conversation_of
     assert (later.found_out, record.resume, record.earlier) == ({}, {}, ({"id": "a"},))
 
 
+def test_a_daemon_that_died_twice_while_it_started_an_agent_mixed_up_no_conversations(tmp_path: Path) -> None:
+    memory(tmp_path).about_to_start(SECTION)
+    kept = memory(tmp_path)
+    kept.take_over(child("first"), SECTION)
+    kept.resumable({"id": "a"})
+    kept.changed(SECTION, alive=True)
+    again = memory(tmp_path)
+    assert again.take_over(child("first"), SECTION).run == "first"
+    assert again.found_out == {"id": "a"}
+    again.about_to_start(SECTION)
+    later = memory(tmp_path)
+    record = later.take_over(child("second"), SECTION)
+    assert (later.found_out, record.run, record.earlier) == ({}, "second", ({"id": "a"},))
+
+
+def test_a_conversation_of_an_unknown_run_is_no_other_runs_and_a_resume_goes_on_with_it(tmp_path: Path) -> None:
+    kept = memory(tmp_path)
+    kept.about_to_start(SECTION)
+    kept.resumable({"id": "a"})
+    later = memory(tmp_path)
+    record = later.take_over(child("first"), SECTION)
+    assert (later.found_out, record.run, record.earlier) == ({}, "first", ({"id": "a"},))
+
+
+def test_a_run_without_a_record_gets_one_that_is_its_own(tmp_path: Path) -> None:
+    kept = memory(tmp_path)
+    kept.take_over(child("first"), SECTION)
+    kept.resumable({"id": "a"})
+    later = memory(tmp_path)
+    assert (later.take_over(child("first"), SECTION).run, later.found_out) == ("first", {"id": "a"})
+
+
 def test_a_conversation_that_goes_on_counts_once_and_not_all_are_kept(tmp_path: Path) -> None:
     kept = memory(tmp_path)
     for number in range(3):
