@@ -44,8 +44,9 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     """
     options: tuple[DialogOption, ...] = ()
     """What the dialog offers. With `option_pattern`: which labels mean `accept` and `deny`, exactly; several may.
-    A `menu` without either offers the rows of the list in which the match has exactly one marked row (`❯`, `›`, `●`
-    at its beginning, where the cursor is), or nothing where core doesn't understand the list.
+    A `menu` without either offers the rows of the list in which the match, from its group `options` on, has exactly one
+    marked row (`❯`, `›`, `●` at its beginning, where the cursor is); nothing where that group matches nothing, or core
+    doesn't understand the list.
     """
     option_pattern: str | None = None
     """Finds each option (MULTILINE) from the question on, or from the group `options`: group `label`, group `default`

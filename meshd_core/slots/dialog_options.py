@@ -29,7 +29,9 @@ class Offered(Struct, frozen=True):
 def offered(rule: Rule, match: re.Match[str], start: int) -> Offered:
     """The options of the dialog that `rule` sees by its `match`, from the position `start` on."""
     if rule.option_pattern is None:
-        return _of_a_menu(match, start) if rule.dialog == MENU and not rule.options else Offered(rule.options)
+        # Without the place where they begin, rows of the conversation would be taken for options.
+        listed = rule.dialog == MENU and not rule.options and match.groupdict().get("options") is not None
+        return _of_a_menu(match, start) if listed else Offered(rule.options)
     rows = list(islice(re.compile(rule.option_pattern, re.MULTILINE).finditer(match.string, start), MAX_OPTIONS))
     known = {option.label: option.id for option in rule.options}
     ids = [known.get(row["label"].strip(), "") for row in rows]

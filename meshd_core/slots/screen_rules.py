@@ -32,9 +32,13 @@ def observed(rule: Rule, match: re.Match[str]) -> Observation:
     groups = match.re.groupindex
     skip = {groups[name] for name in ("command", "options", *TIME_UNITS) if name in groups}
     asked = next((n for n in range(1, match.re.groups + 1) if n not in skip and match[n]), None)
-    choices = offered(rule, match, match.start("options" if match.groupdict().get("options") else asked or 0))
+    options = match.start("options") if "options" in groups else -1
+    choices = offered(rule, match, options if options >= 0 else match.start(asked or 0))
+    # A pattern may begin at the top of the screen, with the conversation: no evidence of a dialog.
+    begins = match.start(asked) if asked is not None else options
+    evidence = match.string[begins : match.end()] if rule.dialog and begins >= 0 else match.group()
     return Observation(
-        source=source_of(rule), rule=rule.id, state=rule.state, matched=match.group(0).strip(),
+        source=source_of(rule), rule=rule.id, state=rule.state, matched=evidence.strip(),
         confidence=rule.confidence, dialog_kind=rule.dialog,
         question=match[asked] if rule.dialog and asked is not None else choices.question, options=choices.options,
         option_keys=choices.keys, command=command.strip() if command else None, advice=rule.advice,

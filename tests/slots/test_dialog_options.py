@@ -67,3 +67,21 @@ def test_the_words_of_the_screen_stand_before_those_of_the_agents_own_channel(tr
 def test_a_pattern_without_a_label_is_refused() -> None:
     with pytest.raises(ValueError, match="label"):
         Rule("r", "waiting", "x", option_pattern=r"\d\. .*")
+
+
+@pytest.mark.parametrize("pattern", [r"\A[\s\S]*? esc back$", r"\A[\s\S]*?(?:^(?P<options>Menu)$[\s\S]*?)? esc back$"])
+def test_a_menu_whose_list_begins_nowhere_offers_no_row_of_the_conversation(pattern: str) -> None:
+    rule = Rule("menu", "waiting", pattern, override=True, dialog="menu")
+    tracker = ActivityTracker(KindProfile(name="x", title="X", commands=("x",), install_hint="", rules=(rule,)), list)
+    assert options(tracker, "❯ fix\n  one\n  two\n\n esc back") == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "begins"), [(r"(?P<options>^Pick)\n", "Pick"), (r"^(Which\?)\n\n(?P<options>Pick)\n", "Which?")]
+)
+def test_the_evidence_of_a_dialog_is_no_conversation_above_it(pattern: str, begins: str) -> None:
+    rule = Rule("menu", "waiting", rf"\A[\s\S]*?{pattern}", override=True, dialog="menu")
+    tracker = ActivityTracker(KindProfile(name="x", title="X", commands=("x",), install_hint="", rules=(rule,)), list)
+    tracker.look("said before\n" * 30 + "Which?\n\nPick\n❯ one\n  two\n", "")
+    assert tracker.dialog is not None
+    assert tracker.dialog.evidence[0].matched.startswith(begins)

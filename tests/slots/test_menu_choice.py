@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 PROFILE = KindProfile(
     name="x", title="X", commands=("x",), install_hint="",
     rules=(
-        Rule("menu", "waiting", r"^Menu[^\n]*\n(?:[^\n]*\n)+? esc back\s*\Z", override=True, dialog=MENU),
+        Rule("menu", "waiting", r"^(?P<options>Menu)[^\n]*\n(?:[^\n]*\n)+? esc back\s*\Z", override=True, dialog=MENU),
         Rule("idle", "idle", r"^> "),
     ),
 )  # fmt: skip

@@ -84,6 +84,17 @@ Which colour shall it be?
 Enter to select · ↑/↓ to navigate · Esc to cancel"""
 QUESTIONS = QUESTION.replace(" ☐ Colour", "←  ☐ Colour  ☐ Size  ✔ Submit  →")
 HELP = "❯ /help\n  For more help: https://code.claude.com/docs/en/overview\n\n  ←/→ to switch · Esc to close"
+SELECT = f"""❯ fix three things:
+  one
+  two
+
+{RULE_LINE}
+ Select model
+
+ ❯ 1. Default (recommended)  Opus
+   2. Sonnet                 For everyday tasks
+
+ Enter to confirm · Esc to exit"""
 MODEL = "   5. Haiku\n\n  ◐ Medium effort\n\n  s to use this session only · Enter to save · Esc to cancel\n"
 
 
@@ -116,6 +127,7 @@ def match(screen: str) -> tuple[str, str] | None:
         (QUESTIONS, ("claude-question", "waiting")),
         (HELP, ("claude-menu", "waiting")),
         (MODEL, ("claude-menu", "waiting")),
+        (SELECT, ("claude-menu", "waiting")),
         ("", None),
     ],
 )
@@ -158,7 +170,13 @@ def test_a_row_that_looks_like_a_rule_does_not_hide_the_input_box() -> None:
 
 
 @pytest.mark.parametrize(
-    "screen", [(" " * 500 + "\n") * 200, ("❯ " + "x" * 498 + "\n") * 200, ("─" * 500 + "\n") * 200]
+    "screen",
+    [
+        (" " * 500 + "\n") * 200,
+        ("❯ " + "x" * 498 + "\n") * 200,
+        ("─" * 500 + "\n") * 200,
+        RULE_LINE + ("\n" + "x " * 250) * 199,
+    ],
 )
 def test_the_rules_take_little_time_on_the_largest_screen(screen: str) -> None:
     started = time.process_time()
@@ -209,6 +227,10 @@ def test_prompts_that_wait_no_more_are_lines() -> None:
                 ("option4", "Chat about this", False, "4"),
             ],
         ),
+        (SELECT, [("option1", "Default (recommended)", True, None), ("option2", "Sonnet", False, None)]),
+        (HELP, []),
+        (f"❯ fix three things:\n  one\n  two\n  three\n\n{MODEL}", []),
+        (SELECT.replace("❯ 1", "  1"), []),
         (TRUST, [("option1", "No, exit", True, None), ("option2", "Yes, I trust this folder", False, None)]),
         (API_KEY, [("option1", "Yes", False, None), ("option2", "No (recommended)", True, None)]),
     ],

@@ -93,6 +93,11 @@ BOXES = """  Experimental features
   [ ] Custom status line             Restart the TUI, then use /statusline.
 
   space toggle · enter save · esc cancel"""
+ECHO = "› first row\n  second row\n  third\n\n"
+TYPING = """  Custom review instructions
+  Type instructions and press Enter
+
+  Press enter to confirm or esc to go back"""
 SESSIONS = """ Resume a previous session
 
  Filter:  Cwd  All    Status:  Active  Archived    Sort:  Updated  Created
@@ -143,6 +148,11 @@ def rule_of(screen: str) -> tuple[str, str] | None:
         (THEMES, ("codex-menu", "waiting")),
         (BOXES, ("codex-menu", "waiting")),
         (SESSIONS, ("codex-menu", "waiting")),
+        (f"{ECHO}• Hello\n\n{TYPING}", ("codex-menu", "waiting")),
+        (
+            APPROVAL.replace("touch /x/zz\n\n\n›", "cat <<E\n" + "  a row?\n" * 60 + "\n\n›"),
+            ("codex-approval", "waiting"),
+        ),
         (DIFF, ("codex-pager", "waiting")),
         (SHORTCUTS, ("codex-idle", "idle")),  # they stand above the box, which takes keys
         ("", None),
@@ -183,7 +193,7 @@ def test_the_input_box_holds_the_draft_and_not_the_prompt_before(draft: str) -> 
     "row",
     [
         " " * 500, "› " + "x" * 498, "› 1. " + "x" * 495, "  2. " + "x" * 495, "  1. " + "esc back " * 55,
-        "Would you like to run?", "› ", "",
+        "Would you like to run?", "Would you like to x?\n  $ x", "› x\n  enter select · esc back", "› ", "",
     ],
 )  # fmt: skip
 def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -> None:
@@ -193,6 +203,15 @@ def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -
     for pattern in (*PROFILE.transcript.live, PROFILE.submit.input_box or ""):
         list(re.finditer(pattern, screen, re.MULTILINE))
     assert time.process_time() - started < 0.5
+
+
+def test_an_approval_takes_little_time_where_each_row_asks() -> None:
+    rule = next(rule for rule in PROFILE.rules if rule.id == "codex-approval")
+    pattern = re.compile(rule.pattern, re.MULTILINE)
+    started = time.process_time()
+    for _ in range(5):
+        assert pattern.search("Would you like to x?\n" * 200) is None
+    assert time.process_time() - started < 0.25
 
 
 def test_the_input_box_takes_little_time_where_each_row_could_be_the_last() -> None:
@@ -231,6 +250,9 @@ def test_the_input_box_takes_little_time_where_each_row_could_be_the_last() -> N
         (THEMES, [("option1", "nord", False, None), ("option2", "one-half-dark", True, None)]),
         (BOXES, []),
         (SESSIONS, []),
+        (f"{ECHO}• Hello\n\n{TYPING}", []),
+        (f"{ECHO}{TYPING}", []),
+        (f"› 1. first\n  2. second\n\n{TYPING}", []),
         (DIFF, [("close", "close", False, "q")]),
     ],
 )

@@ -73,6 +73,7 @@ SESSIONS = f"""{BANNER}{ECHO}
 
  ❯ #1    │ 3    │ 42s  │ a first prompt (current)
  ▼"""
+TALL = MENU[MENU.index("│ Select") :]
 NO_SESSIONS = f"{BANNER}{ECHO}\n No auto-saved conversations found.\n Press q to exit"
 STARTING = f"\n{HINTS}\n{INPUT}"
 RESUMING = f"{BANNER}{ECHO}⠋ Resuming session...\n{HINTS}\n{RULE_LINE}\n Shift+Tab to accept edits\n{STATUS}"
@@ -102,6 +103,7 @@ def rule_of(screen: str, title: str = "") -> tuple[str, str] | None:
         (AUTH, ("gemini-auth", "onboarding")),
         (MENU, ("gemini-menu", "waiting")),
         (SETTINGS, ("gemini-menu", "waiting")),
+        (TALL, ("gemini-menu", "waiting")),
         (SESSIONS, ("gemini-sessions", "waiting")),
         (NO_SESSIONS, ("gemini-sessions", "waiting")),
         (STARTING, ("gemini-starting", "unknown")),
@@ -113,7 +115,7 @@ def test_each_screen_is_recognised(screen: str, expected: tuple[str, str] | None
     assert rule_of(screen) == expected
 
 
-@pytest.mark.parametrize("screen", [TRUST, AUTH, STARTING, RESUMING, MENU, SETTINGS, SESSIONS, NO_SESSIONS])
+@pytest.mark.parametrize("screen", [TRUST, AUTH, STARTING, RESUMING, MENU, TALL, SETTINGS, SESSIONS, NO_SESSIONS])
 def test_a_title_that_says_ready_too_early_is_overruled(screen: str) -> None:
     found = rule_of(screen, "◇  Ready (work)")
     assert found is not None
@@ -156,12 +158,14 @@ def test_the_input_box_holds_the_draft_and_not_the_prompt_before(draft: str) -> 
     assert "".join(found.group(1).split()) == "".join(draft.split())
 
 
+@pytest.mark.parametrize("top", ["", f"╭{'─' * 498}╮\n"])
 @pytest.mark.parametrize(
     "row",
     [
         " " * 500,
         " ⠸ x (esc to cancel".ljust(500),
         "│ 1. " + "x" * 495,
+        "│ " + "Esc to " * 71,
         " > " + "x" * 497,
         "─" * 500,
         "▄" * 500,
@@ -170,8 +174,8 @@ def test_the_input_box_holds_the_draft_and_not_the_prompt_before(draft: str) -> 
         "",
     ],
 )
-def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -> None:
-    screen = f"{row}\n" * 200
+def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str, top: str) -> None:
+    screen = top + f"{row}\n" * 199
     started = time.process_time()
     rule_of(screen)
     for pattern in (*PROFILE.transcript.live, PROFILE.submit.input_box or ""):
@@ -200,6 +204,7 @@ def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -
         ),
         (MENU, [("option1", "Auto", True, None), ("option2", "Manual", False, None)]),
         (SETTINGS, []),
+        (TALL, []),
         (SESSIONS, []),
     ],
 )

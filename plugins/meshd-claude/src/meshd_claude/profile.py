@@ -73,9 +73,11 @@ RULES = (
         override=True, dialog="question", option_pattern=_OPTION,
     ),
     Rule(
-        # /help, /model, /config and their like: no signal tells of them, and Enter there changes settings.
+        # /help, /model, /config and their like: no signal tells of them, and Enter there changes settings. Below their
+        # last rule row; where there is none, nothing tells the list from the conversation.
         "claude-menu", "waiting",
-        _NO_INPUT_BOX + r"^(?![^\n]*Tab to amend)[^\n]*\b(?:Esc to (?:close|cancel|go back|exit))\b[^\n]*\s*\Z",
+        _NO_INPUT_BOX + r"(?:^(?P<options>─{20})[^\n]*\n(?:(?!─{20})[^\n]*\n)*)?"
+        r"^(?![^\n]*Tab to amend)[^\n]*\b(?:Esc to (?:close|cancel|go back|exit))\b[^\n]*\s*\Z",
         override=True, dialog="menu",
     ),
     Rule(

@@ -43,7 +43,7 @@ RULES = (
         "codex-approval", "waiting",
         r"^ *(Would you like to [^\n]+\?)\n(?:(?:(?! *\$ )[^\n]*\n){0,12} *\$ (?P<command>[^\n]+)\n(?= *\n))?"
         # The last row of that look is the option; one before it is drawn by the command.
-        r"(?:[^\n]*\n){0,30}(?P<options>[› ] 1\. Yes, proceed \(y\))\n(?:[^\n]*\n){1,12}?" + _HINT,
+        r"(?:[^\n]*\n){0,200}(?P<options>[› ] 1\. Yes, proceed \(y\))\n(?:[^\n]*\n){1,12}?" + _HINT,
         override=True, dialog="approval",
         options=(
             DialogOption("accept", "Yes, proceed"),
@@ -52,9 +52,10 @@ RULES = (
         option_pattern=r"^(?P<default>›)? *\d\. (?P<label>[^\n]+?)(?: \((?:(?P<key>[a-z])|\w+)\))?$",
     ),
     Rule(
-        # The options from the last marked row on: above it may stand prompts, which look like one.
+        # The options from the marked row on, whose paragraph is the last one before the hints. Above may stand prompts,
+        # which look like one.
         "codex-menu", "waiting",
-        rf"\A(?=[\s\S]*^{_HINT})[\s\S]*?(?P<options>^[^\n]*\n)(?:(?!› )[^\n]*\n){{0,40}}?{_HINT}",
+        rf"\A(?=[\s\S]*^{_HINT})[\s\S]*?(?:(?P<options>^› [^\n]*\n)(?:(?! *$)[ ↑↓][^\n]*\n){{0,40}}(?: *\n)*)?^{_HINT}",
         override=True, dialog="menu",
     ),
     Rule(
@@ -75,7 +76,7 @@ TRANSCRIPT = TranscriptRules(
     live=(
         r"^›(?! \d+\. )[^\n]*\n(?:(?![•◦›■✔✗⚠])[^\n]*\n){0,60}[^\n]*\Z",
         _STATUS,
-        r"^ *Would you like to [^\n]+\?\n(?:[^\n]*\n){1,60}?[› ] 1\. ",
+        r"^ *Would you like to [^\n]+\?\n(?:[^\n]*\n){1,200}?[› ] 1\. ",
         rf"^(?:› |  )1\. [^\n]*\n(?:[^\n]*\n){{1,30}}?{_HINT}",
         r"^(?: *Folder access\n(?:[^\n]*\n){1,3}?)? *Trust this folder\?[^\n]*\n(?:[^\n]*\n){1,12}? *enter continue",
         r"^ *Welcome to Codex[^\n]*\n(?:[^\n]*\n){0,3}? *(?:Choose how you want|Sign in with)",

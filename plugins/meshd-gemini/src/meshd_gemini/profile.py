@@ -25,6 +25,9 @@ _STATUS = r"(?: [\u2800-\u28ff] [^\n]*|[^\n]*\? for shortcuts) *"
 _NO_BOX = rf"\A(?![\s\S]*{_BOX})[\s\S]*?"
 _OPTION = r"^ ?│ +(?P<default>●)? *(?P<key>\d)\. (?P<label>[^\n│]+?)(?: \(esc\))? *│$"
 _FOOT = r"(?: ?│[^\n]*\n){0,200}? ?╰─{20}[^\n]*\s*(?: Gemini CLI is restarting to apply [^\n]*\s*)?\Z"
+# A row that only menus have, and what is below it, to the end of the screen. What is tried at each row gives nothing
+# back: a row full of hints would cost the square of its width for each row.
+_MENU = rf" ?│(?: +●? ?\d+\. |(?>[^\n]*?\bEsc to\b))[^\n]*\n{_FOOT}"
 
 RULES = (
     Rule(
@@ -48,9 +51,9 @@ RULES = (
         option_pattern=_OPTION,
     ),
     Rule(
+        # Of one that is taller than the screen, the frame's top is not there.
         "gemini-menu", "waiting",
-        _NO_BOX + r"(?P<options>^ ?╭─{20}[^\n]*\n)(?: ?│[^\n]*\n){0,200}?"
-        rf" ?│(?: +●? ?\d+\. |[^\n]*\bEsc to\b)[^\n]*\n{_FOOT}",
+        _NO_BOX + rf"(?:(?P<options>^ ?╭─{{20}}[^\n]*\n)|(?<![\s\S])(?= ?│))(?: ?│[^\n]*\n){{0,200}}?{_MENU}",
         override=True, dialog="menu",
     ),
     # /resume: letters sort and delete there.
