@@ -14,7 +14,7 @@ from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.agent_channel import ANSWER_TIMEOUT_S
 from meshd_core.slots.key_names import strokes
 from meshd_core.slots.keyboard import KEYS_WAIT_S, Keyboard
-from meshd_core.slots.menu_choice import MOVES_WITHIN_S, MenuChoice
+from meshd_core.slots.menu_choice import MOVES_WITHIN_S, MenuChoice, UnreadKey
 from meshd_core.types import Dialog
 
 WRITE_TIMEOUT_S = 5.0
@@ -50,6 +50,7 @@ class Hands:
         self._look, self._wait, self._interrupted, self._typed = look, wait, interrupted, typed
         self._answered_itself = answered_itself
         self._answered: str | None = None
+        self._unread = UnreadKey()
 
     async def press(self, keys: list[str]) -> int:
         """Press `keys` by name; how many bytes that were. Raises InvalidField."""
@@ -159,7 +160,7 @@ class Hands:
                 await _told(self._keyboard.write(data, WRITE_TIMEOUT_S), self._slot)
 
         label = next(option.label for option in menu.options if option.id == choice)
-        chosen = MenuChoice(self._slot, menu.question, label, self._keyboard, self._tracker)
+        chosen = MenuChoice(self._slot, menu.question, label, self._keyboard, self._tracker, self._unread)
         return await chosen.mark(press, self._look, self._wait)
 
     def _require_same(self, dialog_id: str) -> Dialog:

@@ -1,7 +1,7 @@
 """A menu's options, read from the screen whoever drew it: a list of rows, numbered or not, one of which is marked.
 
 Nothing is told of a list that is not understood whole: two marks (two lists), boxes to tick (Enter takes them all),
-rows with the same words, numbers with gaps, a list whose ends are not clear.
+rows with the same words, numbers with gaps, a row that tells of keys, a list whose ends are not clear.
 """
 
 import re
@@ -19,6 +19,10 @@ _ROW = re.compile(rf"^ *(?:(?P<mark>[{_MARK}]) +)?(?:(?P<number>\d{{1,3}})\. +)?
 _WORDS_END = re.compile(r" {2,}|[│┃]")
 """What stands further to the right describes an option, or is no part of the list."""
 _BOX_TO_TICK = re.compile(r"\[.?\]|[☐☑☒◉◯○]")
+_HINT = re.compile(
+    r"(?i)[(\[<]?(?:(?:press|hit|use|enter|return|esc|escape|tab|space|type|ctrl|alt|shift|arrows?)(?!\w)|[↑↓←→▲▼⏎↵])"
+)
+"""Such a row tells of keys: right under a list without numbers, it looks like one more option."""
 _FILTER = re.compile(r"(?i)type to |search")
 _ROWS_OF_AN_OPTION = 4
 _ROWS_OF_A_TITLE = 12
@@ -66,6 +70,8 @@ def marked_list(screen: str, start: int, end: int) -> MarkedList | None:
     options = [*reversed(above), found[0], *below]
     labels = tuple(row.label for row in map(_row, (rows[number] for number in options)) if row is not None)
     if len(labels) < 2 or len(set(labels)) != len(labels) or any(_BOX_TO_TICK.match(label) for label in labels):
+        return None
+    if middle.number is None and any(_HINT.match(label) for label in labels):
         return None
     return MarkedList(_question(rows, options[0]), labels, len(above))
 

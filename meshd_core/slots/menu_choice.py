@@ -16,16 +16,39 @@ from meshd_core.types import Dialog
 
 MOVES_WITHIN_S = 10.0
 """How long the way to an option may take in all."""
-_MOVES_WITHIN_S = 1.0
-"""How long the mark may take to move after a key."""
+
+
+class UnreadKey:
+    """The key that was pressed in a menu last, until something came of it: an agent that is busy reads it later, and
+    moves the mark right before the next key.
+    """
+
+    def __init__(self) -> None:
+        self._at: tuple[str, str] | None = None
+
+    def pressed(self, menu: Dialog) -> None:
+        self._at = _place(menu)
+
+    def waits_in(self, menu: Dialog) -> bool:
+        """Whether it is still to be read in `menu`, which is what is seen now."""
+        if self._at != _place(menu):
+            self._at = None
+        return self._at is not None
+
+
+def _place(menu: Dialog) -> tuple[str, str]:
+    """Where the mark stands, of a menu that has one. Another id is another menu, or one that scrolled."""
+    return menu.id, next(option.label for option in menu.options if option.default)
 
 
 class MenuChoice:
     """The option `label` of the menu whose words are `question`."""
 
-    def __init__(self, slot: str, question: str, label: str, keyboard: Keyboard, tracker: ActivityTracker) -> None:
+    def __init__(
+        self, slot: str, question: str, label: str, keyboard: Keyboard, tracker: ActivityTracker, unread: UnreadKey
+    ) -> None:  # fmt: skip
         self._slot, self._question, self._label = slot, question, label
-        self._keyboard, self._tracker = keyboard, tracker
+        self._keyboard, self._tracker, self._unread = keyboard, tracker, unread
 
     async def mark(
         self, press: Callable[[str], Awaitable[None]], look: Callable[[], None],
@@ -33,30 +56,38 @@ class MenuChoice:
     ) -> str:  # fmt: skip
         """Move the cursor to the option; the id of the dialog in which it stands marked then, ready for Enter.
 
-        Raises DialogChanged if it is another menu by now, or a person pressed keys; NotSupported if no key gets there.
+        Raises DialogChanged if it is another menu by now, or a person pressed keys; NotSupported if no key gets there,
+        or if a key is still to be read.
         """
         keys, deadline = self._keyboard.keys_written, monotonic() + MOVES_WITHIN_S
-        direction: str | None = None
         look()
         menu, away = self._seen()
-        while away:
-            key = "Down" if away > 0 else "Up"
-            if key != (direction or key) or monotonic() >= deadline:
-                raise NotSupported(f"{self._slot}: the cursor does not stop at {self._label!r}")
-            direction = key
-            await press(key)
-            moved = await wait(partial(self._is_other, away), _MOVES_WITHIN_S)
+        while self._unread.waits_in(menu) or away:
+            if self._unread.waits_in(menu):
+                raise self._refused("has not read a key that was pressed in this menu")
+            if monotonic() >= deadline:
+                raise self._refused(f"takes too long to get to {self._label!r}")
+            before = away
+            self._unread.pressed(menu)
+            await press("Down" if away > 0 else "Up")
+            await wait(partial(self._came_of_it, before, keys), deadline - monotonic())
             look()
             if self._keyboard.keys_written != keys:
                 raise DialogChanged(f"somebody pressed keys in the menu of {self._slot} meanwhile")
             menu, away = self._seen()
-            if not moved:
-                raise NotSupported(f"{self._slot}: the cursor does not move in this menu")
+            if not self._unread.waits_in(menu) and abs(away) >= abs(before):
+                raise self._refused(f"has a menu whose cursor does not get to {self._label!r}")
         return menu.id
 
-    def _is_other(self, before: int) -> bool:
+    def _refused(self, reason: str) -> NotSupported:
+        hint = f"'meshd attach {self._slot}' shows the menu; 'deny' closes it"
+        return NotSupported(f"the agent of {self._slot} {reason}", hint=hint)
+
+    def _came_of_it(self, before: int, keys: int) -> bool:
+        """Whether there is something to see of a key that was pressed, or nothing to wait for any more."""
         found = self._found()
-        return found is not None and found[1] != before
+        moved = found is not None and found[1] != before
+        return moved or self._keyboard.keys_written != keys or not self._keyboard.connected
 
     def _seen(self) -> tuple[Dialog, int]:
         if (found := self._found()) is None:

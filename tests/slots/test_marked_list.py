@@ -130,6 +130,7 @@ def read(screen: str) -> MarkedList | None:
             ("Holiday Dark", "Shades Of Purple Dark", "Solarized Dark", "ANSI Light (Incompatible)"), 1,
         ),
         (CLAUDE, "Select model", ("Default (recommended) ✔", "Sonnet", "Haiku"), 0),
+        ("Pick\n\n❯ Pressed flowers\n  Tabby\n\n  Press enter", "Pick", ("Pressed flowers", "Tabby"), 0),
         ("Pick\n\n❯ one\n  two\n", "Pick", ("one", "two"), 0),
         ("Pick\n\n  1. one\n\n❯ 2. two\n\n  3. three\n\n", "Pick", ("one", "two", "three"), 1),
     ],
@@ -151,6 +152,10 @@ def test_a_list_with_one_marked_row_is_read(screen: str, question: str, labels: 
         "Pick\n\n  1. one\n› 3. three\n\n",  # a gap
         "Pick\n\n› 1. one\n  2. two\nand on\n\n",  # an end that isn't clear
         "Pick one\n› one\n  two\n\n",  # the title stands where an option would
+        "Pick\n\n› Sonnet\n  Opus\n  Press enter to confirm\n",  # what tells of keys stands where an option would
+        "Pick\n\n› Sonnet\n  Opus\n  (Use Enter to select)\n",
+        "Pick\n\n  esc back\n  Sonnet\n› Opus\n",
+        "Pick\n\n  Sonnet\n› Opus\n  ↑/↓ move\n",
         "  one\n› one\n",
         "› one\n› two\n",
         "",

@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+import re
 import tty
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import pytest
 
+from meshd_core.clock import monotonic
 from meshd_core.contracts.kinds import MENU, Keys, KindProfile, Rule
 from meshd_core.errors import DialogChanged, NotSupported
 from meshd_core.pty.master import Master
+from meshd_core.slots import menu_choice
 from meshd_core.slots.activity import ActivityTracker
 from meshd_core.slots.hands import Hands
 from meshd_core.slots.keyboard import Keyboard
@@ -24,7 +27,7 @@ PROFILE = KindProfile(
         Rule("idle", "idle", r"^> "),
     ),
 )  # fmt: skip
-UP, DOWN = b"\x1b[A", b"\x1b[B"
+DOWN = b"\x1b[B"
 LABELS = ["red", "green", "blue", "black"]
 
 
@@ -35,7 +38,8 @@ class Menu:
         self.labels, self.window, self.title = labels, window, "Menu of colours"
         self.at = self.top = 0
         self.taken: str | None = None
-        self.deaf = False
+        self.deaf = self.busy = False
+        self.pressed = 0
         self.skips: set[int] = set()
         self.after_a_move: Callable[[], None] = lambda: None
         fd, self._program = os.openpty()
@@ -64,25 +68,33 @@ class Menu:
         return "\n".join([self.title, "", *more, *rows, "↓" if shown[-1] + 1 < len(self.labels) else "", " esc back"])
 
     async def _wait(self, reached: Callable[[], bool], timeout_s: float) -> bool:
-        for _ in range(20):
+        deadline = monotonic() + timeout_s
+        while monotonic() < deadline:
             await asyncio.sleep(0.005)
-            self._read()
+            self.read()
             self.look()
             if reached():
                 return True
         return False
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        if self.busy:
+            return
         try:
             data = os.read(self._program, 100)
         except BlockingIOError:
             return
-        if data == b"\r":
+        for key in re.findall(rb"\x1b\[[AB]|\x1b|\r", data):
+            self._key(key)
+
+    def _key(self, key: bytes) -> None:
+        self.pressed += 1
+        if key == b"\r":
             self.taken = self.labels[self.at]
-        elif data == b"\x1b":
+        elif key == b"\x1b":
             self.taken = ""
-        elif data in (UP, DOWN) and not self.deaf:
-            step = 1 if data == DOWN else -1
+        elif not self.deaf:
+            step = 1 if key == DOWN else -1
             self.at = (self.at + step) % len(self.labels)
             while self.at in self.skips:
                 self.at = (self.at + step) % len(self.labels)
@@ -108,6 +120,11 @@ async def menu() -> AsyncIterator[Menu]:
     made = Menu(list(LABELS))
     yield made
     made.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(menu_choice, "MOVES_WITHIN_S", 0.5)
 
 
 @pytest.mark.parametrize("start", [0, 1, 3])
@@ -155,12 +172,13 @@ def typed(menu: Menu) -> None:
     menu.keyboard.keys_written += 1
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("change", [rename, replace, close, typed])
 async def test_nothing_is_taken_once_it_is_not_what_was_read(menu: Menu, change: Callable[[Menu], None]) -> None:
     menu.after_a_move = lambda: change(menu)
     with pytest.raises(DialogChanged):
         await menu.choose("blue")
-    menu._read()
+    menu.read()
     assert menu.taken in (None, "closed by itself")
 
 
@@ -168,15 +186,61 @@ async def test_an_option_that_moved_is_followed_or_left(menu: Menu) -> None:
     menu.after_a_move = lambda: reorder(menu)
     with pytest.raises(NotSupported):
         await menu.choose("black")
-    menu._read()
+    menu.read()
     assert menu.taken is None
 
 
-@pytest.mark.parametrize("deaf", [True, False], ids=["no key moves the mark", "the mark never stops there"])
-async def test_an_option_that_cannot_be_marked_is_not_taken(menu: Menu, deaf: bool) -> None:
-    menu.deaf = deaf
-    menu.skips = {2}
+@pytest.mark.usefixtures("impatient")
+async def test_an_option_is_not_taken_if_no_key_moves_the_mark(menu: Menu) -> None:
+    menu.deaf = True
     with pytest.raises(NotSupported):
         await menu.choose("blue")
-    menu._read()
+    menu.read()
     assert menu.taken is None
+
+
+@pytest.mark.parametrize(("label", "presses"), [("blue", 2), ("black", 3)])
+async def test_a_row_at_which_the_mark_never_stops_is_not_taken_and_not_long_tried(
+    menu: Menu, label: str, presses: int
+) -> None:
+    """As what stands right under a list and is no option: the list goes round and round."""
+    menu.skips = {LABELS.index(label)}
+    with pytest.raises(NotSupported):
+        await menu.choose(label)
+    menu.read()
+    assert (menu.taken, menu.pressed) == (None, presses)
+
+
+async def test_an_agent_that_is_busy_for_a_moment_is_waited_for(menu: Menu) -> None:
+    menu.busy = True
+    asyncio.get_running_loop().call_later(1.5, setattr, menu, "busy", False)
+    assert await menu.choose("blue")
+    assert menu.taken == "blue"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_no_enter_follows_a_key_that_is_still_to_be_read(menu: Menu) -> None:
+    menu.busy = True
+    for label in ("blue", "red", "green", "red"):
+        with pytest.raises(NotSupported) as refused:
+            await menu.choose(label)
+        assert "meshd attach" in (refused.value.hint or "")
+    menu.busy = False
+    menu.read()
+    assert (menu.pressed, menu.at, menu.taken) == (1, 1, None)
+    assert await menu.choose("red")
+    assert menu.taken == "red"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_menu_with_a_key_to_be_read_can_be_closed_and_is_another_one_then(menu: Menu) -> None:
+    menu.busy = True
+    with pytest.raises(NotSupported):
+        await menu.choose("blue")
+    asyncio.get_running_loop().call_later(0.1, setattr, menu, "busy", False)
+    menu.look()
+    assert menu.tracker.dialog is not None
+    assert await menu.hands.answer(menu.tracker.dialog.id, "deny")
+    menu.taken, menu.at = None, 0
+    assert await menu.choose("red")
+    assert menu.taken == "red"
