@@ -6,6 +6,7 @@ crash.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -23,6 +24,8 @@ from meshd_core.slots.receipts import Draft, Entry, ReceiptStore
 from meshd_core.slots.turns import Outcome, Turns
 from meshd_core.slots.typist import DraftStands, NotNow, TypingFailed, TypingInDoubt, Typist
 from meshd_core.types import InjectRequest, QueueBlock, QueueReport, Receipt, ReceiptError, Stage, Until
+
+log = logging.getLogger(__name__)
 
 _QUIET_POLL_S = 0.1
 _DRAFT_POLL_S = 0.5
@@ -215,9 +218,8 @@ class InjectQueue:
                 self._queue.append(entry)
 
     def in_doubt(self) -> Entry | None:
-        """After `load`: the prompt that the earlier daemon was typing, if any."""
-        head = self._queue[0] if self._queue else None
-        return head if head is not None and head.in_flight else None
+        """After `load`: the prompt that the earlier daemon was typing, if any; of others the end was not recorded."""
+        return next((entry for entry in reversed(self._queue) if entry.in_flight), None)
 
     def prove(self, entry: Entry) -> None:
         """After `load`: the journal shows that the agent began to work after our Enter."""
@@ -264,6 +266,9 @@ class InjectQueue:
 
     def _next(self) -> Entry | None:
         """The head of the queue, if it can be typed now."""
+        if self._typist is not None:
+            for entry in [entry for entry in self._queue if entry.stage != "accepted"]:
+                self._break_off(entry)  # nobody is typing it now, and it is not typed again
         now = now_ms()
         for entry in [entry for entry in self._queue if entry.expires_ms <= now and entry.stage == "accepted"]:
             self._queue.remove(entry)
@@ -282,8 +287,6 @@ class InjectQueue:
         try:
             async with asyncio.timeout(None) as self._typing:
                 await typist.type(entry, self._hold.left)
-        except TimeoutError:
-            return  # agent_exited has ended the entry
         except NotNow:
             return
         except DraftStands:
@@ -299,14 +302,30 @@ class InjectQueue:
         except Overloaded as full:
             if entry.stage != "submitted":  # else it was taken, and its end will be recorded if the disk recovers
                 error = ReceiptError(code=full.code, message=full.message)
-                self._leave(entry, "failed", error, draft="draft" if "written" in entry.stages else None)
+                stage = "unknown" if "entered" in entry.stages else "failed"
+                self._leave(entry, stage, error, draft="draft" if "written" in entry.stages else None)
+                return
+        except Exception:
+            if entry not in self._queue:
+                return  # agent_exited has ended the entry
+            log.exception("typing a prompt failed", extra={"slot": self._slot, "receipt": entry.id})
+            if entry.stage != "submitted":
+                self._break_off(entry)
                 return
         finally:
             self._typing = None
         if entry in self._queue:
             self._queue.remove(entry)
             self._shorter()
-        self._after_submit(entry)
+            self._after_submit(entry)
+
+    def _break_off(self, entry: Entry) -> None:
+        """A fault ended the typing of `entry`: it is in doubt, unless nothing of it was typed."""
+        error = ReceiptError(code="internal", message="a fault in meshd broke off its typing; it is not typed again")
+        if entry.stage == "accepted":
+            self._leave(entry, "failed", error)
+        else:
+            self._leave(entry, "unknown", error, self._hold.left or ("draft" if "written" in entry.stages else "paste"))
 
     def _leave(self, entry: Entry, stage: Stage, error: ReceiptError, draft: Draft | None = None) -> None:
         if entry in self._queue:

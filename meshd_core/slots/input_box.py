@@ -33,9 +33,9 @@ class InputBox:
         if recipe.input_box is None:
             return None
         matches = list(re.finditer(recipe.input_box, self._screen(), re.MULTILINE | re.DOTALL))
-        if not matches:
+        held: str | None = matches[-1].group(1) if matches else None
+        if held is None:
             return None
-        held: str = matches[-1].group(1)
         if recipe.input_noise is not None:
             held = re.sub(recipe.input_noise, "", held, flags=re.MULTILINE)
         return squeeze(held)

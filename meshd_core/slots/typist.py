@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from meshd_core.clock import monotonic, now_ms
 from meshd_core.contracts.kinds import KindProfile, SubmitRecipe, Turn
-from meshd_core.pty.errors import WriteTimeout
+from meshd_core.pty.errors import WriteError, WriteTimeout
 from meshd_core.slots.input_box import InputBox
 from meshd_core.slots.receipts import Draft, Entry
 from meshd_core.slots.reply_lines import answered
@@ -423,8 +423,10 @@ class Typist:
     async def _write(self, data: bytes, *, first: bool = False) -> None:
         try:
             await self._terminal.write(data, WRITE_TIMEOUT_S)
-        except WriteTimeout as error:
-            failure = self._failure("agent_not_reading", f"the agent took {error.written} of {len(data)} bytes")
+        except WriteError as error:
+            failure = self._failure("terminal_lost", str(error))
+            if isinstance(error, WriteTimeout):
+                failure = self._failure("agent_not_reading", f"the agent took {error.written} of {len(data)} bytes")
             raise (TypingFailed if first and not error.written else TypingInDoubt)(failure) from error
         except OSError as error:
             raise TypingInDoubt(self._failure("terminal_lost", f"the terminal can't be written: {error}")) from error

@@ -2,10 +2,19 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from meshd_core.contracts.kinds import KindProfile, SubmitRecipe, TranscriptRules
+from meshd_core.clock import now_ms
+from meshd_core.contracts.kinds import KindProfile, Observation, SubmitRecipe, TranscriptRules, Turn
+from meshd_core.slots.activity import ActivityTracker
+from meshd_core.slots.inject_queue import InjectQueue
+from meshd_core.slots.receipts import Entry, ReceiptStore
+from meshd_core.slots.tasks import SlotTasks
+from meshd_core.slots.turns import Outcome
+from meshd_core.slots.typist import Typist
+from meshd_core.types import Stage
 
 PROFILE = KindProfile(
     name="boxed", title="Boxed", commands=("boxed",), install_hint="", proves="completed",
@@ -100,3 +109,49 @@ class BoxedAgent:
             self._lines += [f"> {self.text}", *self.says]
             self.text = ""
             self.worked += self.works
+
+
+def entry(text: str = "a prompt") -> Entry:
+    return Entry(
+        id="1@n", slot="s", node="n", text=text, submit=True, when="idle", created_ms=now_ms(), expires_ms=0,
+        changes=(), principal="p", key=None, fingerprint="f",
+    )  # fmt: skip
+
+
+async def no_records(turn: Turn) -> None:
+    return None
+
+
+def moved(one: Entry, *stages: Stage) -> None:
+    for stage in stages:
+        one.move(stage)
+
+
+@asynccontextmanager
+async def queue_of(
+    agent: BoxedAgent, folder: Path, profile: KindProfile = PROFILE, draft: bool = False,
+    finished: Callable[[Turn], Awaitable[bool | None]] = no_records, left: Sequence[Entry] = (),
+) -> AsyncIterator[tuple[InjectQueue, ReceiptStore]]:  # fmt: skip
+    """A queue at work; with `draft`, after an earlier daemon died while it typed a prompt, or with what is `left`."""
+    tracker = ActivityTracker(profile, lambda: None)
+    tracker.observe(Observation("api", "test", "idle"))
+    store = ReceiptStore(folder / "receipts.db")
+
+    async def no_reply(one: Entry, interrupted: bool) -> Outcome:
+        return Outcome()
+
+    queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, lambda: None, no_reply, lambda: 9.0)
+    if draft:
+        before = entry("of before")
+        moved(before, "accepted", "writing")
+        left = [before]
+    for one in left:
+        store.save(one)
+    queue.load()
+    in_doubt = queue.in_doubt()
+    queue.agent_started(Typist(agent, profile, queue.record, finished))
+    if in_doubt is not None:
+        queue.doubt(in_doubt, paste_open=True)
+    async with SlotTasks("s").running(lambda: None, queue=queue.run):
+        yield queue, store
+    store.close()

@@ -49,6 +49,10 @@ def test_a_short_text_is_ours_only_if_nothing_else_stands_there() -> None:
     assert not box("[Pasted text #1]").shows("1")
 
 
+def test_a_pattern_that_matches_without_its_group_shows_no_box() -> None:
+    assert box("one", SubmitRecipe(input_box=r"^> (two)?")).text() is None
+
+
 async def test_a_box_holds_more_than_a_text_where_another_stands_beside_it() -> None:
     """Of long pastes only the labels are seen."""
     assert await box("one one").holds_more("one", "one")

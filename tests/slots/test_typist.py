@@ -1,22 +1,15 @@
 """What a prompt does to a text that stands in the input box, and what it says of its own end."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from meshd_core.clock import now_ms
-from meshd_core.contracts.kinds import KindProfile, Observation, Turn
-from meshd_core.slots.activity import ActivityTracker
-from meshd_core.slots.inject_queue import InjectQueue
-from meshd_core.slots.receipts import Entry, ReceiptStore
-from meshd_core.slots.turns import Outcome
+from meshd_core.contracts.kinds import KindProfile, Turn
 from meshd_core.slots.typist import DraftStands, NotNow, TypingInDoubt, Typist
 from meshd_core.types import InjectRequest, Stage
-from tests.slots.boxed_agent import PROFILE, BoxedAgent
+from tests.slots.boxed_agent import PROFILE, BoxedAgent, entry, moved, no_records, queue_of
 
 pytestmark = pytest.mark.anyio
 BLIND = replace(PROFILE, submit=replace(PROFILE.submit, sees_drafts=False))
@@ -32,30 +25,15 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meshd_core.slots.input_box._DRAWN_S", 0.1)
     monkeypatch.setattr("meshd_core.slots.input_box._ARRIVES_S", 0.3)
     monkeypatch.setattr("meshd_core.slots.typist._TAKEN_S", 0.1)
-
-
-def entry(text: str = "a prompt") -> Entry:
-    return Entry(
-        id="1@n", slot="s", node="n", text=text, submit=True, when="idle", created_ms=now_ms(), expires_ms=0,
-        changes=(), principal="p", key=None, fingerprint="f",
-    )  # fmt: skip
-
-
-async def _no_records(turn: Turn) -> None:
-    return None
+    monkeypatch.setattr("meshd_core.slots.tasks._AFTER_FAULT_S", 0.01)
 
 
 async def _not_finished(turn: Turn) -> bool:
     return False
 
 
-def moved(one: Entry, *stages: Stage) -> None:
-    for stage in stages:
-        one.move(stage)
-
-
 def typist(agent: BoxedAgent) -> Typist:
-    return Typist(agent, PROFILE, moved, _no_records)
+    return Typist(agent, PROFILE, moved, no_records)
 
 
 async def test_a_draft_that_is_too_long_to_be_seen_is_cleared_whole() -> None:
@@ -133,36 +111,6 @@ async def test_what_is_being_typed_goes_on_by_the_profile_that_it_began_with() -
     assert agent.written[-1] == "other"
 
 
-@asynccontextmanager
-async def queue_of(
-    agent: BoxedAgent, folder: Path, profile: KindProfile = PROFILE, draft: bool = False
-) -> AsyncIterator[tuple[InjectQueue, ReceiptStore]]:
-    """A queue at work; with `draft`, after an earlier daemon died while it typed a prompt."""
-    tracker = ActivityTracker(profile, lambda: None)
-    tracker.observe(Observation("api", "test", "idle"))
-    store = ReceiptStore(folder / "receipts.db")
-
-    async def no_reply(one: Entry, interrupted: bool) -> Outcome:
-        return Outcome()
-
-    queue = InjectQueue("s", "n", profile, store, tracker, lambda receipt: None, lambda: None, no_reply, lambda: 9.0)
-    if draft:
-        before = entry("of before")
-        moved(before, "accepted", "writing")
-        store.save(before)
-        queue.load()
-    in_doubt = queue.in_doubt()
-    queue.agent_started(Typist(agent, profile, queue.record, _no_records))
-    if in_doubt is not None:
-        queue.doubt(in_doubt, paste_open=True)
-    worker = asyncio.ensure_future(queue.run())
-    try:
-        yield queue, store
-    finally:
-        worker.cancel()
-        store.close()
-
-
 @pytest.mark.parametrize(("takes", "code"), [(True, "no_sign_of_work"), (False, "not_confirmed")])
 async def test_a_prompt_without_a_sign_of_work_may_still_happen(tmp_path: Path, takes: bool, code: str) -> None:
     """Also one that still stands in the box: an agent that is slow to read takes it later."""
@@ -215,7 +163,7 @@ async def test_work_after_a_command_counts_unless_the_agents_records_have_no_tur
 
     one = entry()
     one.text = text
-    await Typist(BoxedAgent(), PROFILE, moved, _no_records, of_records).type(one)
+    await Typist(BoxedAgent(), PROFILE, moved, no_records, of_records).type(one)
     assert (one.stage, one.capped) == outcome
 
 
@@ -282,7 +230,7 @@ async def test_an_echo_alone_proves_nothing(says: list[str]) -> None:
     agent = BoxedAgent()
     agent.works, agent.says = False, says
     with pytest.raises(TypingInDoubt):
-        await Typist(agent, BLIND, moved, _no_records).type(entry())
+        await Typist(agent, BLIND, moved, no_records).type(entry())
 
 
 async def test_where_the_agent_has_records_lines_prove_nothing() -> None:
@@ -302,14 +250,14 @@ async def test_what_is_said_while_the_prompt_stands_in_the_box_proves_nothing() 
 
     agent.after = put_back
     with pytest.raises(TypingInDoubt):
-        await Typist(agent, BLIND, moved, _no_records).type(entry())
+        await Typist(agent, BLIND, moved, no_records).type(entry())
 
 
 async def test_the_lines_of_the_turn_before_prove_nothing_of_a_prompt_that_was_steered_into_it() -> None:
     agent = BoxedAgent()
     agent.works, agent.says, agent.at_work = False, ["an answer"], True
     one = entry()
-    await Typist(agent, BLIND, moved, _no_records).type(one)
+    await Typist(agent, BLIND, moved, no_records).type(one)
     assert (one.stage, one.capped) == ("entered", True)
 
 
@@ -358,7 +306,7 @@ async def test_a_screen_that_is_printed_over_between_text_and_enter_is_drawn_ane
         agent.printed_over = "a warning" if "a prompt" in written else ""
 
     agent.after = print_over
-    await Typist(agent, PROFILE, moved, _no_records).type(entry())
+    await Typist(agent, PROFILE, moved, no_records).type(entry())
     assert (agent.prompts, agent.redraws) == (["a prompt"], 1)
 
 
@@ -377,7 +325,7 @@ async def test_a_box_that_cannot_be_read_is_cleared_when_no_keys_are_being_press
 async def test_what_may_stand_in_a_box_that_cannot_be_read_is_cleared_before_a_prompt() -> None:
     agent = BoxedAgent("half a line of a person")
     agent.unsent = True
-    by = Typist(agent, BLIND, moved, _no_records)
+    by = Typist(agent, BLIND, moved, no_records)
     for one, changes in ((entry(), ("draft_cleared",)), (entry("another"), ())):
         await by.type(one)
         assert one.changes == changes
@@ -393,7 +341,7 @@ async def test_without_keys_that_clear_a_box_that_cannot_be_read_it_is_left_as_i
     agent = BoxedAgent("half ")
     agent.unsent = True
     blind = replace(BLIND, submit=replace(BLIND.submit, clear=None))
-    await Typist(agent, blind, moved, _no_records).type(one := entry())
+    await Typist(agent, blind, moved, no_records).type(one := entry())
     assert (one.changes, agent.prompts) == ((), ["half a prompt"])
 
 
