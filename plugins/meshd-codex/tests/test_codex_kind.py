@@ -227,3 +227,20 @@ def test_what_one_thread_still_reads_of_the_old_log_is_no_work_of_the_log_that_a
         searching.join(20)
     assert session.resume_meta() == {"thread": LATER}
     assert session._observation() is None
+
+
+@pytest.mark.anyio
+@NEEDS_PROC
+async def test_whether_a_turn_began_is_not_known_where_its_files_are_not_seen_or_read(tmp_path: Path) -> None:
+    session = CodexSession(os.getpid(), 0, None, None, tmp_path)
+    turn = Turn(prompt="/new", entered_at_ms=0)
+    assert await session.began(turn) is None  # as another user's process, or one in a container
+    state = tmp_path / "state.sqlite"
+    state.touch()
+    with state.open():
+        assert await session.began(turn) is False  # it is there, and no conversation has a log yet
+        path = rollout(tmp_path)
+        with path.open():
+            assert await session.began(turn) is False
+            path.unlink()
+            assert await session.began(turn) is None

@@ -6,6 +6,7 @@ and the new one: the newest counts (thread ids are UUIDv7, ordered by time). Onl
 """
 
 import asyncio
+import os
 import re
 import sys
 import threading
@@ -81,7 +82,9 @@ class CodexSession(AgentSession):
         return answer is not None and answer.ended
 
     async def began(self, turn: Turn) -> bool | None:
-        """Whether the log of the present conversation has a turn since then; one without a turn has no log."""
+        """Whether the log of the present conversation has a turn since then; one without a turn has no log. None where
+        its files can't be seen or read.
+        """
         return await asyncio.to_thread(self._turn_began, turn.entered_at_ms) if sys.platform == "linux" else None
 
     async def reply(self, turn: Turn) -> str | None:
@@ -163,13 +166,20 @@ class CodexSession(AgentSession):
         call, command = work.call
         return Observation("api", "codex-log", "busy", matched, 0.9, command=command, dialog_key=call)
 
-    def _turn_began(self, entered_at_ms: int) -> bool:
+    def _turn_began(self, entered_at_ms: int) -> bool | None:
         self._search()
         log = self._log
         try:
-            return log is not None and turn_began(log.path, entered_at_ms)
+            return turn_began(log.path, entered_at_ms) if log is not None else (False if self._is_seen() else None)
         except OSError:
+            return None
+
+    def _is_seen(self) -> bool:
+        """Whether files of Codex's are seen open; of another user's process, or of one in a container, none are."""
+        if self._home is None:
             return False
+        home = os.path.realpath(self._home) + "/"
+        return any(path.startswith(home) for paths in open_files(self._pid) for path in paths)
 
     def _find_answer(self, turn: Turn, exact: bool = False) -> Answer | None:
         if self._log is None:
