@@ -46,6 +46,8 @@ def leave(agent: Any) -> None:
 
 
 def test_each_menu_is_waiting_and_what_it_offers_is_its_list_or_nothing(agent: Any) -> None:
+    idle(agent)
+    before = agent.daemon.lines(agent.name)
     for command in MENUS[agent.name]:
         dialog = opened(agent, command).dialog
         assert dialog is not None
@@ -58,6 +60,8 @@ def test_each_menu_is_waiting_and_what_it_offers_is_its_list_or_nothing(agent: A
         assert waiting.stage == "accepted"
         agent.daemon.call("DELETE", f"/injects/{waiting.id}")
         leave(agent)
+    said = [line.strip() for line in agent.daemon.lines(agent.name)[len(before) :] if line.strip()]
+    assert [line for line in said if not line.startswith("> /")] == []  # the commands, and no row of their menus
     assert "not into a menu" not in agent.backend.prompts()
     receipt = agent.daemon.inject(agent.name, "after all menus")
     assert (receipt.stage, receipt.reply) == ("completed", "You said: after all menus")

@@ -8,6 +8,7 @@ from meshd_codex.profile import PROFILE
 
 from meshd_core.slots.sanitize import refused, sanitize
 from meshd_core.slots.versions import profile_for_version
+from meshd_core.terminal.transcript_live import RowRules
 from meshd_core.testing.dialogs import offered
 
 STATUS = (
@@ -193,7 +194,9 @@ def test_the_input_box_holds_the_draft_and_not_the_prompt_before(draft: str) -> 
     "row",
     [
         " " * 500, "› " + "x" * 498, "› 1. " + "x" * 495, "  2. " + "x" * 495, "  1. " + "esc back " * 55,
-        "Would you like to run?", "Would you like to x?\n  $ x", "› x\n  enter select · esc back", "› ", "",
+        "Would you like to run?", "Would you like to x?\n  $ x", "\n\n  " + "x " * 249,
+        "› x\n  enter select · esc back",
+        "› ", "",
     ],
 )  # fmt: skip
 def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -> None:
@@ -203,6 +206,20 @@ def test_rules_and_transcript_take_little_time_on_the_largest_screen(row: str) -
     for pattern in (*PROFILE.transcript.live, PROFILE.submit.input_box or ""):
         list(re.finditer(pattern, screen, re.MULTILINE))
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize("menu", [MENU, THEMES, BOXES, TYPING])
+def test_no_row_of_a_menu_is_a_line(menu: str) -> None:
+    said = "› first\n\n\n• said\n\n  and more"
+    rows = f"{said}\n\n\n{menu}\n\n".split("\n")
+    live = RowRules(PROFILE.transcript).live_row(rows)
+    assert live is not None
+    assert "\n".join(rows[:live]).strip() == said
+
+
+@pytest.mark.parametrize("screen", [SESSIONS, DIFF])
+def test_what_has_the_whole_screen_is_no_line(screen: str) -> None:
+    assert RowRules(PROFILE.transcript).live_row(screen.split("\n")) == 0
 
 
 def test_an_approval_takes_little_time_where_each_row_asks() -> None:

@@ -212,6 +212,15 @@ def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str,
     assert offered(PROFILE, screen) == options
 
 
+@pytest.mark.parametrize("screen", [MENU, TALL, SETTINGS, SESSIONS, NO_SESSIONS])
+def test_no_row_of_a_menu_is_a_line(screen: str) -> None:
+    rows = screen.split("\n")
+    live = RowRules(PROFILE.transcript).live_row(rows)
+    said = f"{BANNER}{ECHO}" if screen.startswith(BANNER) else ""
+    assert live is not None
+    assert "\n".join(rows[:live]).strip() == said.strip()
+
+
 def test_a_spinner_that_a_resize_left_above_the_answer_is_not_where_the_live_rows_begin() -> None:
     left = f"✦ word1\n word2\n\n ⠴ Thinking... (esc to cancel, 1s)\n   ? for shortcuts\n{RULE_LINE}\n"
     screen = f"{left}✦ word1 word2\n  word3 END\n\n{HINTS}\n{INPUT}"

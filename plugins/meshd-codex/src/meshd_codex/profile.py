@@ -23,6 +23,7 @@ _HINT = (
     r"(?=[^\n]*+(?:\n \^o [^\n]*+)?\s*+\Z)(?! *\? / esc)"
     r"[^\n]*\besc (?:to )?(?:save/)?(?:back|close|cancel|exit|go back|dismiss)\b[^\n]*(?:\n \^o [^\n]*)?\s*\Z"
 )
+_PAGER = r"^─{40}[^\n]*─\n [^\n]*to scroll[^\n]*\n(?P<options> [^\n]*\bq close)\s*\Z"
 _STATUS = r"^[•◦] [^\n]*\([^)\n]*\besc to interrupt\)"
 
 RULES = (
@@ -59,7 +60,7 @@ RULES = (
         override=True, dialog="menu",
     ),
     Rule(
-        "codex-pager", "waiting", r"^─{40}[^\n]*─\n [^\n]*to scroll[^\n]*\n(?P<options> [^\n]*\bq close)\s*\Z",
+        "codex-pager", "waiting", _PAGER,
         override=True, dialog="menu", options=(DialogOption("close", "close"),),
         option_pattern=r"^[^\n]*\b(?P<key>q) (?P<label>close) *$",
         advice="close what it shows (a diff, a transcript): answer `close`, or press q",
@@ -77,7 +78,9 @@ TRANSCRIPT = TranscriptRules(
         r"^›(?! \d+\. )[^\n]*\n(?:(?![•◦›■✔✗⚠])[^\n]*\n){0,60}[^\n]*\Z",
         _STATUS,
         r"^ *Would you like to [^\n]+\?\n(?:[^\n]*\n){1,200}?[› ] 1\. ",
-        rf"^(?:› |  )1\. [^\n]*\n(?:[^\n]*\n){{1,30}}?{_HINT}",
+        # Menus and lists, below two empty rows or at the top; the pager has the whole screen.
+        rf"(?:(?<=\n\n\n)  |(?<![\s\S])  ?)\S[^\n]*\n(?:(?![•◦■✔✗⚠])[^\n]*\n){{1,200}}?{_HINT}",
+        rf"\A[\s\S]*?{_PAGER}",
         r"^(?: *Folder access\n(?:[^\n]*\n){1,3}?)? *Trust this folder\?[^\n]*\n(?:[^\n]*\n){1,12}? *enter continue",
         r"^ *Welcome to Codex[^\n]*\n(?:[^\n]*\n){0,3}? *(?:Choose how you want|Sign in with)",
     ),

@@ -86,7 +86,9 @@ TRANSCRIPT = TranscriptRules(
         # Not one that a resize left above the answer, which is drawn again below it.
         r"^ [\u2800-\u28ff] [^\n]*\(esc to cancel(?!(?:[^\n]*\n)+✦ )",
         r"^  Queued \(press ↑ to edit\):\n",
-        rf"^ ?╭─{{20}}[^\n]*\n(?: ?│[^\n]*\n){{1,200}}? ?│ +●? ?1\. [^\n]*\n{_FOOT}",
+        rf"(?:^ ?╭─{{20}}[^\n]*\n|(?<![\s\S])(?= ?│))(?: ?│[^\n]*\n){{0,200}}?{_MENU}",
+        rf"^ Chat Sessions \(\d+ total\)[^\n]*\n[^\n]*\bQuit: q\b(?![\s\S]*{_BOX})",
+        r"^ \S[^\n]*\n Press q to exit\s*\Z",
     ),
     drop=(
         r"^ ?[▄▀─]{20,}$",
