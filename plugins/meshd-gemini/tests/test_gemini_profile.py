@@ -212,6 +212,11 @@ def test_a_dialog_offers_what_stands_there(screen: str, options: list[tuple[str,
     assert offered(PROFILE, screen) == options
 
 
+def test_no_key_reaches_a_gemini_that_ends_slowly() -> None:
+    """Two Ctrl-C within 3 s end it, in up to 1.9 s under load; one more meanwhile would hang it."""
+    assert 1.9 < PROFILE.exit.pause_s < 3.0
+
+
 @pytest.mark.parametrize("screen", [MENU, TALL, SETTINGS, SESSIONS, NO_SESSIONS])
 def test_no_row_of_a_menu_is_a_line(screen: str) -> None:
     rows = screen.split("\n")
