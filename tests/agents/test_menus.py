@@ -45,6 +45,7 @@ def leave(agent: Any) -> None:
             answer(agent, slot, "deny")
 
 
+@pytest.mark.slow
 def test_each_menu_is_waiting_and_what_it_offers_is_its_list_or_nothing(agent: Any) -> None:
     idle(agent)
     before = agent.daemon.lines(agent.name)

@@ -15,7 +15,7 @@ import pytest
 from meshd_core.types import Screen
 from tests.agents.driving import idle
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(300), pytest.mark.clis("opencode")]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(300), pytest.mark.slow, pytest.mark.clis("opencode")]
 
 
 def read_events(port: int, password: str) -> None:
