@@ -82,7 +82,7 @@ class ScreenTrack:
         self.tape = Tape()
         self._anchor = 0
         self._prompt_at: int | None = None
-        """Where the last echoed prompt lies that the last sample shows."""
+        """Where the last echoed prompt lies that the last sample of the alternate screen shows."""
         self._lost_place = self._replayed = False
         self._reappear_until = self._left_until = 0.0
         self._pending: list[_Pending] = []
@@ -168,10 +168,13 @@ class ScreenTrack:
         self._ages.looked(now)
         if every:  # Nothing at all is seen while all is drawn again: it will stand where it stood.
             self._anchor = starts[len(scrolled)] + shift if rows else self.tape.end
-            self._prompt_at = next(
-                (at + shift for at, row in zip(starts[-2::-1], every[::-1], strict=True) if row.echo), None
-            )
+            self._prompt_at = self._last_prompt(every, starts, shift)
         return out
+
+    def _last_prompt(self, rows: Sequence[Row], starts: Sequence[int], shift: int) -> int | None:
+        if not self._alternate:
+            return None
+        return next((starts[at] + shift for at in reversed(range(len(rows))) if rows[at].echo), None)
 
     def _look_for_overdrawn(self, rows: Sequence[Row], before: Sequence[Row]) -> None:
         if self.marks_unseen and self.agent and not self._alternate:

@@ -13,19 +13,7 @@ from meshd_core.pty.errors import WriteClosed
 from meshd_core.types import InjectRequest, Stage
 from tests.slots.boxed_agent import BoxedAgent, entry, moved, queue_of
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshd_core.slots.input_box._DRAWN_S", 0.1)
-    monkeypatch.setattr("meshd_core.slots.typist._TAKEN_S", 0.1)
-    monkeypatch.setattr("meshd_core.slots.tasks._AFTER_FAULT_S", 0.01)
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("short_waits")]
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,6 @@ from meshd_core.types import InjectRequest
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class InstantTypist:
     """Types by noting it, and proves nothing more."""
 

@@ -13,11 +13,6 @@ pytestmark = pytest.mark.anyio
 RECIPE = SubmitRecipe(input_box=r"^> ((?:(?!^> ).)*)\n--", input_noise=r"^Type here$", sees_drafts=True, clear="\x15")
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def box(text: str, recipe: SubmitRecipe = RECIPE) -> InputBox:
     return InputBox(lambda: recipe, lambda: f"> an older one\n> {text}\n--")
 

@@ -16,11 +16,6 @@ pytestmark = pytest.mark.anyio
 BEFORE, AFTER = Size(rows=40, cols=120), Size(rows=24, cols=80)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Emulator:
     """What of a slot's output a change of size is about."""
 

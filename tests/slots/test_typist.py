@@ -11,21 +11,8 @@ from meshd_core.slots.typist import DraftStands, NotNow, TypingInDoubt, Typist
 from meshd_core.types import InjectRequest, Stage
 from tests.slots.boxed_agent import PROFILE, BoxedAgent, entry, moved, no_records, queue_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("short_waits")]
 BLIND = replace(PROFILE, submit=replace(PROFILE.submit, sees_drafts=False))
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshd_core.slots.input_box._DRAWN_S", 0.1)
-    monkeypatch.setattr("meshd_core.slots.input_box._ARRIVES_S", 0.3)
-    monkeypatch.setattr("meshd_core.slots.typist._TAKEN_S", 0.1)
-    monkeypatch.setattr("meshd_core.slots.tasks._AFTER_FAULT_S", 0.01)
 
 
 async def _not_finished(turn: Turn) -> bool:
