@@ -16,15 +16,14 @@ from meshd_core.contracts.kinds import KindProfile, SubmitRecipe, Turn
 from meshd_core.pty.errors import WriteError, WriteTimeout
 from meshd_core.slots.input_box import InputBox
 from meshd_core.slots.receipts import Draft, Entry
-from meshd_core.slots.reply_lines import answered
 from meshd_core.slots.sanitize import PASTE_END, PASTE_START
+from meshd_core.slots.taken import Taken, is_command, nobody_knows
 from meshd_core.types import ReceiptError, Stage
 from meshd_core.unseen import squeeze
 
 WRITE_TIMEOUT_S = 10.0
 """How long the kernel may refuse bytes before the agent counts as not reading; it takes about 18 KB unread."""
 _POLL_S = 0.02
-_FINISHED_POLL_S = 0.3
 _CLEARINGS = 10
 _AFTER_CLEAR_S = 0.1
 """An Escape at the end must not be read as one with what follows."""
@@ -33,8 +32,6 @@ _TAKEN_S = 30.0
 """How long an agent that took a prompt may take to begin: opencode's first one waits for its plugins."""
 _KNOWN_BY = 40
 """Characters by which a text is known again."""
-_REFUSAL_S = 1.0
-"""How long an agent that began to work on a command may take to say that it doesn't know it."""
 
 
 class TypingFailed(Exception):
@@ -93,10 +90,6 @@ class Terminal(Protocol):
     async def wait_worked(self, past: int, timeout_s: float) -> bool: ...
 
 
-async def _nobody_knows(turn: Turn) -> None:
-    return None
-
-
 class Typist:
     """Types prompts into one terminal by the kind's recipe. `record(entry, *stages)` stores stages durably; `finished`
     and `began` ask the agent's own records.
@@ -105,15 +98,15 @@ class Typist:
     def __init__(
         self, terminal: Terminal, profile: KindProfile, record: "Record",
         finished: Callable[[Turn], Awaitable[bool | None]],
-        began: Callable[[Turn], Awaitable[bool | None]] = _nobody_knows,
+        began: Callable[[Turn], Awaitable[bool | None]] = nobody_knows,
     ) -> None:  # fmt: skip
         self._terminal = terminal
-        self._finished, self._began = finished, began
         self.profile = profile
         """For the next prompt; what is being typed goes on by the one that it began with."""
         self._began_with: KindProfile | None = None
         self._record = record
         self._box = InputBox(lambda: self._recipe, terminal.typed_text)
+        self._taken = Taken(terminal, self._box, lambda: self._profile, finished, began)
         self._unsent = False
         self._redrawn_for: str | None = None
         """The prompt for which the screen was drawn anew: once is enough."""
@@ -290,26 +283,26 @@ class Typist:
 
     async def _confirm(self, entry: Entry, mark: int) -> None:
         keys = self._terminal.keys_written
-        if await self._proven(entry, mark, self._recipe.confirm_s):
-            await self._not_refused(entry)
-            if await self._began_nothing(entry):
+        if await self._taken.proven(entry, mark, self._recipe.confirm_s):
+            self._require_known(await self._taken.refusal(entry))
+            if await self._taken.began_nothing(entry):
                 entry.cap()
                 self._record(entry)
                 return
             self._record(entry, "submitted")
             return
-        await self._not_refused(entry, wait_s=0)
+        self._require_known(await self._taken.refusal(entry, wait_s=0))
         if entry.joined and not self._box.shows(entry.text):
             entry.cap()  # it may be queued, or part of the turn: nobody can tell
             self._record(entry)
             return
-        if self._gone(entry.text) and await self._proven(entry, mark, _TAKEN_S):
+        if self._taken.gone(entry.text) and await self._taken.proven(entry, mark, _TAKEN_S):
             self._record(entry, "submitted")
             return
         if self._terminal.dialog_open:
-            code = "menu_opened" if _is_command(entry.text) else "not_confirmed"
+            code = "menu_opened" if is_command(entry.text) else "not_confirmed"
             raise TypingInDoubt(self._failure(code, "a menu opened after Enter, and no work began"))
-        if _is_command(entry.text) and self._taken_out():
+        if is_command(entry.text) and self._taken.box_emptied():
             entry.cap()  # it did what it does, or will: nothing shows which
             self._record(entry)
             return
@@ -317,84 +310,23 @@ class Typist:
             entry.raw_mark = self._terminal.raw_head
             self._record(entry, "entered")
             await self._write(self._recipe.enter.encode())
-            if await self._proven(entry, mark, self._recipe.confirm_s):
+            if await self._taken.proven(entry, mark, self._recipe.confirm_s):
                 self._record(entry, "submitted")
                 return
-        if self._gone(entry.text):
+        if self._taken.gone(entry.text):
             raise TypingInDoubt(self._failure("no_sign_of_work", "the input box was emptied, but no work began"))
         raise TypingInDoubt(
             self._failure("not_confirmed", f"no sign of work within {self._recipe.confirm_s:g} s after Enter")
         )
 
-    async def _proven(self, entry: Entry, mark: int, within_s: float) -> bool:
-        """Wait for a sign that it was taken, or for the whole turn, of which a short one shows none: in the agent's own
-        records, or in its lines.
-        """
-        deadline = monotonic() + within_s
-        while not await self._sign(entry, mark):
-            finished = await self._finished(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms))
-            if finished or (finished is None and self._answered(entry)):
-                return True
-            if monotonic() >= deadline:
-                return False
-        return True
-
-    async def _began_nothing(self, entry: Entry) -> bool:
-        """Whether the sign of work after a command was of no turn, by the agent's own records."""
-        if not _is_command(entry.text):
-            return False
-        deadline = monotonic() + self._recipe.confirm_s
-        while await self._began(Turn(prompt=entry.text, entered_at_ms=entry.entered_ms)) is False:
-            if monotonic() >= deadline:
-                return True
-            await asyncio.sleep(_FINISHED_POLL_S)
-        return False
-
-    async def _sign(self, entry: Entry, mark: int) -> bool:
-        """Whether work began. Of an agent at work: whether our text was seen in its box, and then the box empty."""
-        if not entry.joined:
-            return await self._terminal.wait_worked(mark, _FINISHED_POLL_S)
-        if "echoed" in entry.stages and self._gone(entry.text):
-            return True
-        await asyncio.sleep(_FINISHED_POLL_S)
-        return False
-
-    def _gone(self, text: str) -> bool:
-        """Whether `text`, which is no command of the agent's own, is out of its box: work may begin, however late."""
-        return not _is_command(text) and self._taken_out()
-
-    def _taken_out(self) -> bool:
-        """Whether the box is seen empty after Enter."""
-        return self._recipe.sees_drafts and self._box.text() == ""
-
-    def _answered(self, entry: Entry) -> bool:
-        """Whether the box is empty again, and above it stands the prompt with an answer: pi works less than 60 ms on a
-        short one.
-
-        Of an agent at work nothing is proven by lines, which may be of the turn before.
-        """
-        if entry.joined or _is_command(entry.text) or self._box.text() != "":
-            return False
-        lines = self._terminal.lines_after(entry.line_mark)
-        return answered(lines, entry.text, self._profile.transcript.echo)
+    def _require_known(self, refusal: str | None) -> None:
+        """Raises TypingInDoubt with the words of an agent that doesn't know a command."""
+        if refusal is not None:
+            raise TypingInDoubt(self._failure("command_unknown", refusal))
 
     def _enter_is_safe(self, text: str) -> bool:
         """Whether one more Enter can only submit `text`. A command may stand there again, in a menu of others."""
-        return not _is_command(text) and self._box.shows(text)
-
-    async def _not_refused(self, entry: Entry, wait_s: float = _REFUSAL_S) -> None:
-        """Raises TypingInDoubt if the agent says that it doesn't know the command that `entry` begins with."""
-        pattern = self._recipe.refusal
-        if pattern is None or not _is_command(entry.text):
-            return
-        deadline = monotonic() + wait_s
-        while True:
-            said = re.search(pattern, "\n".join(self._terminal.lines_after(entry.line_mark)), re.MULTILINE)
-            if said is not None:
-                raise TypingInDoubt(self._failure("command_unknown", said.group().strip()))
-            if monotonic() >= deadline:
-                return
-            await asyncio.sleep(_POLL_S * 5)
+        return not is_command(text) and self._box.shows(text)
 
     async def _settle(self, text: str) -> bool:
         """Wait between text and Enter; True if the text was seen in the input box."""
@@ -433,11 +365,6 @@ class Typist:
 
     def _failure(self, code: str, message: str) -> ReceiptError:
         return ReceiptError(code=code, message=message, screen=tuple(self._terminal.screen_rows()))
-
-
-def _is_command(text: str) -> bool:
-    """Whether it begins a command of the agent's own; what only looks like one was made plain before."""
-    return text.startswith("/")
 
 
 async def _pause(seconds: float) -> None:
