@@ -79,7 +79,7 @@ TRANSCRIPT = TranscriptRules(
         _STATUS,
         r"^ *Would you like to [^\n]+\?\n(?:[^\n]*\n){1,200}?[› ] 1\. ",
         # Menus and lists, below two empty rows or at the top; the pager has the whole screen.
-        rf"(?:(?<=\n\n\n)  |(?<![\s\S])  ?)\S[^\n]*\n(?:(?![•◦■✔✗⚠])[^\n]*\n){{1,200}}?{_HINT}",
+        rf"^(?:(?<=\n\n\n)  |(?<![\s\S])  ?)\S[^\n]*\n(?:(?![•◦■✔✗⚠])[^\n]*\n){{1,200}}?{_HINT}",
         rf"\A[\s\S]*?{_PAGER}",
         r"^(?: *Folder access\n(?:[^\n]*\n){1,3}?)? *Trust this folder\?[^\n]*\n(?:[^\n]*\n){1,12}? *enter continue",
         r"^ *Welcome to Codex[^\n]*\n(?:[^\n]*\n){0,3}? *(?:Choose how you want|Sign in with)",
